@@ -1,0 +1,57 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need first, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REGION ?= us-east-1
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup run test lint bench demo deploy clean lock
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.installed node_modules/.installed ## install what everything needs; does nothing twice
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	node_modules/.bin/node --version > /dev/null
+	touch $@
+
+run: setup ## both regions on this machine, one charge to see it work, until Ctrl-C
+	$(BIN)/payments up
+
+test: setup ## all tests: unit, functional, infrastructure, end to end
+	$(BIN)/pytest
+
+lint: setup ## style, types, and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/mypy layers/payments/python functions
+	$(BIN)/lint-imports
+
+bench: setup ## figures against the budgets
+	$(BIN)/python -m bench
+
+demo: setup ## plays the platform's main scenes; starts it when it is not up
+	$(BIN)/payments demo
+
+deploy: setup ## deploy REGION=us-east-1 to AWS
+	cdk deploy --require-approval broadening '$(REGION)/*'
+
+lock: ## compile the hash-pinned requirement files from their .in files
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+	for room in layers/dependencies functions/vault functions/fraud; do \
+	  $(BIN)/uv pip compile -q --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes \
+	    --constraint requirements-dev.txt $$room/requirements.in -o $$room/requirements.txt || exit 1; done
+
+clean: ## remove what setup and runs have made
+	-$(BIN)/payments down
+	rm -rf $(VENV) node_modules .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

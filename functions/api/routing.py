@@ -1,0 +1,40 @@
+"""Writes go to the primary region of the merchant's shard, by invoking this function's twin there."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.api.settings import settings
+from payments import regions
+from payments.clients import client
+from payments.observability import logger
+
+FORWARDED_BY = "forwarded_by"
+"""Marks an event that a twin sent. API Gateway builds the events of clients, so no client can set it."""
+
+_DEADLINE_SECONDS = 25
+"""Within API Gateway's 29 seconds, so that this region can still answer."""
+
+
+def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | None:
+    """The answer of the primary region's twin to this event with this body; None when this region is to do the work.
+
+    That is when it is the primary, when the event was forwarded already, or when the primary does not answer: doing
+    it here instead is safe, because both regions derive the same ids and the card network is idempotent on them.
+    """
+    primary = regions.primary(shard)
+    if primary == regions.here() or event.get(FORWARDED_BY):
+        return None
+    forwarded = {**event, "body": body.decode(), "isBase64Encoded": False, FORWARDED_BY: regions.here()}
+    twin = client("lambda", primary, regions.endpoints().get(primary), read_timeout=_DEADLINE_SECONDS, attempts=1)
+    try:
+        answer = twin.invoke(FunctionName=settings().aws_lambda_function_name, Payload=json.dumps(forwarded))
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("primary region does not answer", extra={"primary": primary, "fault": type(error).__name__})
+        return None
+    if "FunctionError" in answer:
+        logger.warning("primary region failed", extra={"primary": primary})
+        return None
+    content: dict[str, Any] = json.loads(answer["Payload"].read())
+    return content

@@ -1,0 +1,19 @@
+"""Settings of the API function."""
+
+import msgspec
+
+from payments.settings import load
+
+
+class ApiSettings(msgspec.Struct, frozen=True, rename="upper"):
+    """See docs/interfaces.md, "Settings"."""
+
+    charge_state_machine_arn: str
+    public_key_function: str
+    aws_lambda_function_name: str
+    raw_cards_allowed: bool = False
+
+
+def settings() -> ApiSettings:
+    """The function's settings, read once."""
+    return load(ApiSettings)

@@ -1,0 +1,31 @@
+"""The authorization of one payment: ask the card network, decide the payment, tell the merchant."""
+
+from functions.network import card_network, vault
+from payments import books, clock, events, lifecycle
+from payments.lifecycle import Authorization, Failure, Payment
+from payments.queues import TryLater
+
+TOKEN_GONE = Failure("token_expired", "The card's token is no longer valid.")
+
+
+def authorize(payment_id: str) -> Payment:
+    """The payment after the card network's decision; may be repeated at any point.
+
+    A repeat asks the network under the same reference, finds a decided payment as it is, and publishes the result
+    again under the same event id. Raises `TryLater` when the payment has not been replicated here yet, or the
+    network's answer is unknown.
+    """
+    payment = books.find(payment_id, consistent=True)
+    if payment is None:
+        raise TryLater("the payment is not here yet")
+    if payment.pending:
+        payment = _decide(payment)
+    events.publish(events.PAYMENT_RESULT, events.payment_result(payment))
+    return payment
+
+
+def _decide(payment: Payment) -> Payment:
+    card = vault.detokenize(payment.card["token"], payment.payment_id)
+    answer = Authorization(TOKEN_GONE) if card is None else card_network.authorize(payment, card)
+    decided, journal = lifecycle.decide(payment, answer, clock.now())
+    return books.decide(payment, decided, journal)

@@ -1,0 +1,55 @@
+"""Errors a caller of the API can meet; each maps to one response, `functions/api/problems.py` says how."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class PaymentsError(Exception):
+    """Base of all errors with an answer to the caller. Messages are fixed sentences: they never echo input."""
+
+    code: str
+    message: str
+    param: str | None = None
+    payment_id: str | None = None
+
+    type = "api_error"
+    status = 500
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class InvalidRequest(PaymentsError):
+    """The request is malformed or breaks a rule of the API; nothing was done."""
+
+    type, status = "invalid_request_error", 400
+
+
+class BodyTooLarge(PaymentsError):
+    """The request's body is larger than the API reads."""
+
+    type, status = "invalid_request_error", 413
+
+
+class NotFound(PaymentsError):
+    """There is no such thing, or it belongs to another merchant: the two look the same."""
+
+    type, status = "invalid_request_error", 404
+
+
+class IdempotencyKeyReused(PaymentsError):
+    """The idempotency key was used before with another request (IETF idempotency-key draft: 422)."""
+
+    type, status = "idempotency_error", 422
+
+
+class CardDeclined(PaymentsError):
+    """The card is invalid, or the charge was blocked."""
+
+    type, status = "card_error", 402
+
+
+class ProcessingFailed(PaymentsError):
+    """A fault on our side; the same request with the same key finishes the same payment."""
+
+    type, status = "api_error", 503

@@ -1,0 +1,89 @@
+"""The merchants table: profiles, API keys (as hashes only) and webhook endpoints."""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.models import Model
+
+from payments import identifiers
+from payments.settings import TableSettings, load
+from payments.tables import ModelConnection
+
+_KEY_BYTES = 32
+_MERCHANT_PREFIX = "mer_"
+
+
+class MerchantItem(Model):
+    """One fact about a merchant: `kind` says which."""
+
+    class Meta(ModelConnection):
+        table_name = load(TableSettings).merchants_table
+
+    merchant_id = UnicodeAttribute(hash_key=True)
+    kind = UnicodeAttribute(range_key=True)
+    status = UnicodeAttribute()
+    name = UnicodeAttribute(null=True)
+    url = UnicodeAttribute(null=True)
+    secret = UnicodeAttribute(null=True)
+    created_at = UnicodeAttribute(null=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """Who a request comes from, as the authorizer vouches for it."""
+
+    merchant_id: str
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where a merchant wants events, and the secret they are signed with."""
+
+    endpoint_id: str
+    url: str
+    secret: str
+
+
+def new_api_key(merchant_id: str, environment: str) -> str:
+    """A new API key, `sk_<environment>_<merchant id without mer_>_<256 random bits>`; only its hash is ever stored."""
+    return f"sk_{environment}_{merchant_id.removeprefix(_MERCHANT_PREFIX)}_{secrets.token_urlsafe(_KEY_BYTES)}"
+
+
+def api_key_kind(api_key: str) -> str:
+    """Under which `kind` an API key is stored. The key has 256 random bits, so a plain SHA-256 is a safe hash of it."""
+    return "api_key#" + sha256(api_key.encode()).hexdigest()
+
+
+def authenticate(api_key: str) -> Merchant | None:
+    """The merchant an API key belongs to, or None when it is malformed, unknown or revoked."""
+    parts = api_key.split("_", 3)
+    if len(parts) != 4 or parts[0] != "sk" or not parts[2].isalnum():
+        return None
+    merchant_id = _MERCHANT_PREFIX + parts[2]
+    try:
+        item = MerchantItem.get(merchant_id, api_key_kind(api_key))
+    except MerchantItem.DoesNotExist:
+        return None
+    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id)) if item.status == "active" else None
+
+
+def endpoints(merchant_id: str) -> list[WebhookEndpoint]:
+    """The merchant's enabled webhook endpoints."""
+    found = MerchantItem.query(merchant_id, MerchantItem.kind.startswith("webhook_endpoint#"))
+    return [_endpoint(item) for item in found if item.status == "enabled"]
+
+
+def endpoint(merchant_id: str, endpoint_id: str) -> WebhookEndpoint | None:
+    """One webhook endpoint, or None when it is gone or disabled."""
+    try:
+        item = MerchantItem.get(merchant_id, f"webhook_endpoint#{endpoint_id}")
+    except MerchantItem.DoesNotExist:
+        return None
+    return _endpoint(item) if item.status == "enabled" else None
+
+
+def _endpoint(item: MerchantItem) -> WebhookEndpoint:
+    return WebhookEndpoint(item.kind.removeprefix("webhook_endpoint#"), item.url or "", item.secret or "")

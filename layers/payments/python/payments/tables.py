@@ -1,0 +1,96 @@
+"""The tables of payments and ledger as pynamodb models: names, keys and attributes, no behaviour."""
+
+from functools import cache
+from typing import Any, ClassVar
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    ListAttribute,
+    MapAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
+from pynamodb.connection import Connection
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
+from pynamodb.models import Model
+
+from payments.clients import ATTEMPTS, CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
+from payments.settings import CommonSettings, TableSettings, load
+
+_names = load(TableSettings)
+
+
+class ModelConnection:
+    """What every model's connection shares."""
+
+    region = load(CommonSettings).aws_region
+    connect_timeout_seconds = CONNECT_TIMEOUT_SECONDS
+    read_timeout_seconds = READ_TIMEOUT_SECONDS
+    retry_configuration: ClassVar = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+
+
+@cache
+def connection() -> Connection:
+    """The connection that transactions over several tables use; set up as the models' own."""
+    return Connection(
+        region=ModelConnection.region,
+        connect_timeout_seconds=ModelConnection.connect_timeout_seconds,
+        read_timeout_seconds=ModelConnection.read_timeout_seconds,
+        max_pool_connections=10,
+    )
+
+
+class PendingIndex(GlobalSecondaryIndex["PaymentItem"]):
+    """Payments that have not reached a final state, oldest first, by shard; the sweeper's list."""
+
+    class Meta:
+        index_name = "pending"
+        projection = KeysOnlyProjection()
+
+    pending_shard = NumberAttribute(hash_key=True)
+    created_at = UnicodeAttribute(range_key=True)
+
+
+class PaymentItem(Model):
+    """A payment, which is its own idempotency record; or the tombstone of abandoned attempts."""
+
+    class Meta(ModelConnection):
+        table_name = _names.payments_table
+
+    payment_id = UnicodeAttribute(hash_key=True)
+    merchant_id = UnicodeAttribute()
+    shard = NumberAttribute()
+    fingerprint = UnicodeAttribute()
+    attempt = UnicodeAttribute(null=True)
+    abandoned_attempts = UnicodeSetAttribute(null=True)
+    region = UnicodeAttribute()
+    status = UnicodeAttribute()
+    pending_shard = NumberAttribute(null=True)
+    amount = NumberAttribute(null=True)
+    currency = UnicodeAttribute(null=True)
+    capture = BooleanAttribute(null=True)
+    network_ref = UnicodeAttribute(null=True)
+    card: MapAttribute[str, Any] = MapAttribute(null=True)
+    fraud: MapAttribute[str, Any] = MapAttribute(null=True)
+    customer_id = UnicodeAttribute(null=True)
+    description = UnicodeAttribute(null=True)
+    metadata: MapAttribute[str, Any] = MapAttribute(null=True)
+    failure: MapAttribute[str, Any] = MapAttribute(null=True)
+    created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
+    sequence = NumberAttribute(null=True)
+
+    pending = PendingIndex()
+
+
+class JournalItem(Model):
+    """A journal with its entries in one item: written and replicated whole, so it balances wherever it is read."""
+
+    class Meta(ModelConnection):
+        table_name = _names.ledger_table
+
+    payment_id = UnicodeAttribute(hash_key=True)
+    journal_id = UnicodeAttribute(range_key=True)
+    created_at = UnicodeAttribute()
+    entries: ListAttribute[dict[str, Any]] = ListAttribute()

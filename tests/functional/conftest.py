@@ -1,0 +1,99 @@
+"""The platform's tables on moto, one AWS account per test."""
+
+import pytest
+from moto import mock_aws
+from moto.backends import get_backend
+from payments import books, clients, identifiers, regions
+from payments.lifecycle import Payment, Status
+from payments.merchants import MerchantItem, api_key_kind, new_api_key
+from payments.tables import JournalItem, PaymentItem, connection
+
+MERCHANT = "mer_" + "a" * 24
+AT = "2026-11-20T10:00:00.000Z"
+
+
+@pytest.fixture(scope="module")
+def account():
+    """An AWS account for the tests of a module, and clients that know no other; making clients is what takes time."""
+    with mock_aws():
+        clients.client.cache_clear()
+        clients._session.cache_clear()
+        connection.cache_clear()
+        for model in (PaymentItem, JournalItem, MerchantItem):
+            model._connection = None
+        yield
+    clients.client.cache_clear()
+
+
+@pytest.fixture
+def aws(account):
+    """The account, empty."""
+    for region in ("us-east-1", "us-west-2"):
+        get_backend("dynamodb")["123456789012"][region].reset()
+    regions._cache.clear()
+
+
+@pytest.fixture
+def tables(aws):
+    """The tables of the account."""
+    for model in (PaymentItem, JournalItem, MerchantItem):
+        model.create_table(billing_mode="PAY_PER_REQUEST")
+    for name, keys in {"shards": [("shard", "N")], "balances": [("account", "S"), ("currency", "S")]}.items():
+        clients.client("dynamodb").create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for (key, _), kind in zip(keys, ("HASH", "RANGE"))],
+        )
+
+
+@pytest.fixture
+def api_key(tables):
+    """The API key of an active merchant."""
+    key = new_api_key(MERCHANT, "test")
+    MerchantItem(MERCHANT, api_key_kind(key), status="active").save()
+    return key
+
+
+@pytest.fixture
+def context():
+    """What Lambda passes beside the event."""
+    return type("Context", (), {
+        "function_name": "f", "memory_limit_in_mb": 128, "invoked_function_arn": "arn:aws:lambda:::f",
+        "aws_request_id": "request-1",
+    })()
+
+
+def charge(key="key-1", **changes):
+    """A charge as the saga hands it to the ledger."""
+    payment_id = identifiers.payment_id(MERCHANT, key)
+    values = {
+        "payment_id": payment_id, "attempt": identifiers.new_attempt(), "merchant_id": MERCHANT,
+        "shard": identifiers.merchant_shard(MERCHANT), "fingerprint": "f" * 64, "amount": 4200, "currency": "USD",
+        "capture": True, "created_at": AT, "network_ref": identifiers.network_reference(payment_id),
+        "card": {"token": "tok_x", "brand": "visa", "network": "visa", "bin": "424242", "last4": "4242",
+                 "exp_month": 12, "exp_year": 2031},
+        "customer": {"id": "cus_1"}, "description": None, "metadata": {"order": "1"},
+    }
+    return {**values, **changes}
+
+
+FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
+
+
+@pytest.fixture
+def new_charge():
+    """Builds charges."""
+    return charge
+
+
+@pytest.fixture
+def pending(tables):
+    """A pending payment with its authorization journal."""
+    from functions.ledger import app
+
+    asked = charge()
+    app.handler({"operation": "post", "charge": asked, "fraud": FRAUD}, None)
+    found = books.find(asked["payment_id"])
+    assert isinstance(found, Payment)
+    assert found.status is Status.PENDING
+    return found

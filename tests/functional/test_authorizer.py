@@ -1,0 +1,47 @@
+"""API keys: stored as hashes only, and good for one merchant."""
+
+import pytest
+from functions.authorizer import app
+from payments import identifiers
+from payments.merchants import MerchantItem, api_key_kind
+
+ARN = "arn:aws:execute-api:us-east-1:1:api/v1/POST/api/v1/payments/charge"
+
+
+def event(value):
+    return {"type": "REQUEST", "methodArn": ARN, "headers": {"authorization": value} if value is not None else None}
+
+
+def test_a_known_key_is_its_merchant_with_its_shard(api_key):
+    answer = app.handler(event(f"Bearer {api_key}"), None)
+
+    merchant = answer["context"]["merchant_id"]
+    assert answer["context"] == {"merchant_id": merchant, "shard": str(identifiers.merchant_shard(merchant))}
+    assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
+    assert answer["policyDocument"]["Statement"][0]["Resource"] == "arn:aws:execute-api:us-east-1:1:api/v1/*"
+
+
+def test_only_the_keys_hash_is_stored(api_key):
+    stored = str([item.to_dynamodb_dict() for item in MerchantItem.scan()])
+
+    assert api_key not in stored
+    assert api_key.rsplit("_", 1)[-1] not in stored
+
+
+def test_a_revoked_key_is_refused(api_key):
+    merchant = "mer_" + api_key.split("_")[2]
+    MerchantItem(merchant, api_key_kind(api_key), status="revoked").save()
+
+    with pytest.raises(Exception, match="^Unauthorized$"):
+        app.handler(event(f"Bearer {api_key}"), None)
+
+
+@pytest.mark.parametrize("forge", [
+    lambda key: None, lambda key: "", lambda key: "Bearer ", lambda key: key, lambda key: f"Basic {key}",
+    lambda key: f"Bearer {key}x", lambda key: f"Bearer {key[:-1]}", lambda key: f"Bearer {key.upper()}",
+    lambda key: "Bearer sk_test_" + "b" * 24 + "_" + key.split("_", 3)[3],
+    lambda key: "Bearer sk_test__" + key.split("_", 3)[3], lambda key: "Bearer " + "_" * 100_000,
+])
+def test_any_other_key_is_refused(api_key, forge):
+    with pytest.raises(Exception, match="^Unauthorized$"):
+        app.handler(event(forge(api_key)), None)
