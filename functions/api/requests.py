@@ -18,6 +18,9 @@ _MAXIMUM_DEPTH = 10
 _TEXT = 500
 _CARD_FIELDS = ("card", "sealed_card", "token")
 _DIGIT_RUNS = re.compile(r"\d+(?:[ .\-_/]{1,2}\d+)*")
+_RANDOM_IDS = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE)
+"""UUIDs and digests. They are what idempotency keys are made of, and one in a thousand has digits that pass Luhn."""
+
 _LONGEST_PAN, _SHORTEST_PAN = 19, 13
 
 
@@ -94,7 +97,7 @@ def fingerprint(request: ChargeRequest) -> str:
 
 def refuse_card_number(text: str, param: str | None) -> None:
     """Raises `InvalidRequest` when the text contains what may be a card number."""
-    if any(_may_be_pan(run) for run in _DIGIT_RUNS.findall(text)):
+    if any(_may_be_pan(run) for run in _DIGIT_RUNS.findall(_RANDOM_IDS.sub("…", text))):
         raise InvalidRequest("card_data_in_field", "This field may not contain a card number.", param=param)
 
 
