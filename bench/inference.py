@@ -1,0 +1,146 @@
+"""What scoring costs: `python -m bench.inference`.
+
+CPU time of this process, the median of several runs; the network is replaced by canned answers. Two figures for the
+function: `fraud_cpu_ms` is the function's own code, DynamoDB's client replaced; `fraud_cpu_with_botocore_ms` adds
+botocore's work on one BatchGetItem and three UpdateItem (serializing, signing, parsing) up to the HTTP connection.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+
+from functions.fraud import app
+from functions.fraud.booster import Booster
+from functions.fraud.charge import Charge, decode, entities
+from functions.fraud.features import NAMES, NOTHING, remember
+from functions.fraud.history import changed
+from functions.fraud.profiles import ProfileTable
+from functions.fraud.settings import ROOT, Settings
+
+REGIONS = ("us-east-1", "us-west-2")
+EVENT = json.loads((ROOT / "events" / "fraud.json").read_text())
+
+
+def _cpu_seconds(call: Callable[[], object], times: int, runs: int = 7) -> float:
+    """Median CPU seconds of one call."""
+    figures = []
+    for _ in range(runs):
+        start = time.process_time()
+        for _ in range(times):
+            call()
+        figures.append((time.process_time() - start) / times)
+    return statistics.median(figures)
+
+
+def inference() -> dict[str, float]:
+    """Microseconds for one row: by the C API as served, and by LightGBM's own Booster.predict."""
+    import lightgbm
+    import numpy as np
+
+    path = ROOT / "models" / "fraud" / "model.txt"
+    served, own = Booster(path, len(NAMES)), lightgbm.Booster(model_file=str(path))
+    rows = np.random.default_rng(1).normal(2, 5, (512, len(NAMES)))
+    lists, matrices = iter(rows.tolist() * 200), iter(list(rows[:, None, :]) * 20)
+    return {
+        "fast_c_api_us_per_row": _cpu_seconds(lambda: served.predict(next(lists)), 5000) * 1e6,
+        "booster_predict_us_per_row": _cpu_seconds(lambda: own.predict(next(matrices), num_threads=1), 500) * 1e6,
+    }
+
+
+def _busy_items() -> list[dict[str, Any]]:
+    """Both regions' items of the sample's entities after a charge every ten minutes for a day."""
+    charge = decode(EVENT)
+    items = []
+    for kind, key in entities(charge).items():
+        history = NOTHING
+        for number in range(144):
+            past = Charge(f"pay_{number}", charge.merchant, 4200 + number, "USD", charge.at - 86_400 + number * 600,
+                          charge.card, charge.customer, charge.device)  # fmt: skip
+            history = changed(history, remember(kind, history, past, False))
+        attributes = {name: {"N": str(number)} for name, number in history.numbers.items()}
+        attributes |= {name: {"SS": sorted(members)} for name, members in history.sets.items()}
+        items += [{**attributes, "entity": {"S": key}, "region": {"S": region}} for region in REGIONS]
+    return items
+
+
+class _CannedClient:
+    """DynamoDB's client without botocore."""
+
+    class exceptions:  # noqa: N801
+        ConditionalCheckFailedException = KeyError
+
+    def __init__(self) -> None:
+        self._answer = {"Responses": {"fraud-profiles": _busy_items()}, "UnprocessedKeys": {}}
+
+    def batch_get_item(self, **_: object) -> dict[str, Any]:
+        return self._answer
+
+    def update_item(self, **_: object) -> dict[str, Any]:
+        return {}
+
+
+def _canned_botocore() -> Any:
+    """A botocore client whose HTTP answers are canned."""
+    session = botocore.session.get_session()
+    session.set_credentials("test", "test")
+    config = Config(parameter_validation=False)
+    client = session.create_client("dynamodb", region_name=REGIONS[0], config=config)
+    read = json.dumps({"Responses": {"fraud-profiles": _busy_items()}, "UnprocessedKeys": {}}).encode()
+
+    def answer(request: Any, **_: object) -> AWSResponse:
+        body = read if b"RequestItems" in request.body else b"{}"
+        response = AWSResponse(request.url, 200, {}, None)
+        response._content = body
+        return response
+
+    client.meta.events.register("before-send.dynamodb", answer)
+    return client
+
+
+def function() -> dict[str, float]:
+    """CPU milliseconds of a handled charge, its log line included, without the network."""
+    for handler in app.logger.handlers:
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(open("/dev/null", "w"))  # noqa: SIM115
+    settings = Settings("fraud-profiles", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9)
+    app._settings = lambda: settings  # type: ignore[assignment]
+    figures = {}
+    for name, client in (("fraud_cpu_ms", _CannedClient()), ("fraud_cpu_with_botocore_ms", _canned_botocore())):
+        table = ProfileTable(client, settings.table, settings.region, settings.regions)
+        app._table = lambda _, table=table: table  # type: ignore[assignment, misc]
+        numbers = iter(range(10**9))
+        figures[name] = (
+            _cpu_seconds(lambda n=numbers: app.handler({**EVENT, "payment_id": f"pay_{next(n)}"}, None), 200) * 1e3
+        )
+    return figures
+
+
+def importing() -> dict[str, float]:
+    """Milliseconds of CPU to import the handler's module in a fresh interpreter, bytecode compiled, best of five."""
+    code = "import time; t = time.process_time(); import functions.fraud.app; print(time.process_time() - t)"
+    command = [sys.executable, "-X", f"pycache_prefix={Path('/tmp') / 'bench-pycache'}", "-c", code]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    runs = [subprocess.run(command, env=environment, capture_output=True, check=True) for _ in range(6)]
+    return {"fraud_import_ms": min(float(run.stdout) for run in runs[1:]) * 1e3}
+
+
+def figures() -> dict[str, float]:
+    """All figures by name; units in the names."""
+    return {**inference(), **function(), **importing()}
+
+
+if __name__ == "__main__":
+    for name, figure in figures().items():
+        print(f"{name:32} {figure:10.2f}")

@@ -1,0 +1,139 @@
+"""The fraud-profiles table: one item per entity and region. Each region adds to its own items only; readers sum.
+
+Costs per charge: one BatchGetItem of entities x regions items (half a read unit each, eventually consistent), and one
+UpdateItem per entity, each below 1 KB: one replicated write unit per region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.fraud.history import Change, History
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+# Card, customer and device.
+MOST_ENTITIES = 3
+
+
+class ProfilesUnavailable(Exception):
+    """The table did not answer, refused, or answered in part."""
+
+
+@cache
+def dynamodb_client(region: str) -> BaseClient:
+    """The DynamoDB client of a region, made once: a charge waits at most 1 s to connect and 1 s to read, twice."""
+    config = Config(
+        connect_timeout=1,
+        read_timeout=1,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        max_pool_connections=MOST_ENTITIES,
+        parameter_validation=False,
+    )
+    return botocore.session.get_session().create_client("dynamodb", region_name=region, config=config)
+
+
+class ProfileTable:
+    """Histories of entities, read over all `regions` and written to `region`."""
+
+    def __init__(self, client: BaseClient, table: str, region: str, regions: tuple[str, ...]) -> None:
+        self._client: Any = client  # botocore makes its methods at run time
+        self._table = table
+        self._region = region
+        self._regions = regions
+        self._writers = ThreadPoolExecutor(MOST_ENTITIES, thread_name_prefix="profile")
+
+    @property
+    def region(self) -> str:
+        """The region this table writes to."""
+        return self._region
+
+    def read(self, keys: Iterable[str]) -> dict[str, dict[str, History]]:
+        """Histories by entity key and region, in one round trip; absent where there is none.
+
+        Raises ProfilesUnavailable.
+        """
+        found: dict[str, dict[str, History]] = {key: {} for key in keys}
+        wanted = [{"entity": {"S": key}, "region": {"S": region}} for key in found for region in self._regions]
+        request: dict[str, Any] = {self._table: {"Keys": wanted}}
+        try:
+            for _ in range(2):  # what DynamoDB leaves unprocessed is asked for once more
+                answer = self._client.batch_get_item(RequestItems=request)
+                for item in answer["Responses"].get(self._table, ()):
+                    found[item["entity"]["S"]][item["region"]["S"]] = _history(item)
+                request = answer.get("UnprocessedKeys")
+                if not request:
+                    return found
+        except (BotoCoreError, ClientError) as error:
+            raise ProfilesUnavailable(str(error)) from error
+        raise ProfilesUnavailable("keys left unprocessed")
+
+    def write(self, changes: Mapping[str, Change]) -> None:
+        """Apply changes by entity key to this region's items, in parallel; a payment already counted changes nothing.
+
+        Raises ProfilesUnavailable if one failed; the others are applied all the same.
+        """
+        writes = [self._writers.submit(self._update, key, change) for key, change in changes.items()]
+        errors = [error for write in writes if (error := write.exception()) is not None]
+        for error in errors:
+            if not isinstance(error, BotoCoreError | ClientError):
+                raise error
+        if errors:
+            raise ProfilesUnavailable(str(errors[0])) from errors[0]
+
+    def _update(self, key: str, change: Change) -> None:
+        # A failed condition means that the payment is counted already.
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"entity": {"S": key}, "region": {"S": self._region}},
+                **_update_expression(change),
+            )
+
+
+def _history(item: Mapping[str, Mapping[str, Any]]) -> History:
+    numbers: dict[str, int] = {}
+    sets: dict[str, frozenset[str]] = {}
+    for name, value in item.items():
+        if "N" in value:
+            numbers[name] = int(value["N"])
+        elif "SS" in value:
+            sets[name] = frozenset(value["SS"])
+    numbers.pop("expires_at", None)
+    return History(numbers, sets)
+
+
+def _update_expression(change: Change) -> dict[str, Any]:
+    """The change as UpdateItem's arguments. No attribute name in use is a reserved word of DynamoDB."""
+    values: dict[str, dict[str, Any]] = {":payment": {"S": change.payment}}
+
+    def number(value: int) -> str:
+        values[placeholder := f":{len(values)}"] = {"N": str(value)}
+        return placeholder
+
+    def member(value: str) -> str:
+        values[placeholder := f":{len(values)}"] = {"SS": [value]}
+        return placeholder
+
+    puts = {**change.put, "expires_at": change.expires_at}
+    adds = [f"{name} {number(value)}" for name, value in change.add.items()]
+    adds += [f"{name} {member(value)}" for name, value in change.join.items()]
+    sets = [f"{name} = {number(value)}" for name, value in puts.items()]
+    sets += [f"{name} = if_not_exists({name}, {number(value)})" for name, value in change.first.items()]
+    expression = f"ADD {', '.join(adds)} SET {', '.join(sets)}"
+    if change.drop:
+        expression += f" REMOVE {', '.join(change.drop)}"
+    return {
+        "UpdateExpression": expression,
+        "ConditionExpression": " AND ".join(f"NOT contains({name}, :payment)" for name in change.remembered_in),
+        "ExpressionAttributeValues": values,
+    }
