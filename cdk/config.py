@@ -1,0 +1,202 @@
+"""What a deployment is, read once from the CDK context.
+
+Everything that differs between the local cloud and production is decided in this module: the stacks only ask.
+
+Context values (``cdk synth --context name=value``):
+
+- ``environment``: ``local`` or ``production`` (default)
+- ``card_network_url``: base URL of the card network, required in production
+- ``key_store``: where the vault's keys are, required in production (``file:<absolute path>`` only locally)
+- ``peers``: JSON object, every region to the endpoint URL of its AWS API, ``""`` for AWS itself
+- ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
+- ``alarm_email``: who is told of alarms; nobody by default
+- ``account``: AWS account; default is the account of the CLI's credentials
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Environment = Literal["local", "production"]
+
+REGIONS = ("us-east-1", "us-west-2")
+"""Both regions accept writes. The first owns the global tables' definitions."""
+
+WITNESS_REGION = "us-east-2"
+"""Third vote of the strongly consistent ``shards`` table; it must be of the same region set as REGIONS."""
+
+LOCAL_ACCOUNT = "000000000000"
+
+DYNAMODB_PREFIX_LISTS = {"us-east-1": "pl-02cd2c6b", "us-west-2": "pl-00a54069"}
+"""AWS-managed prefix lists of DynamoDB: the only place the vault's security group lets traffic go."""
+
+
+class ConfigError(ValueError):
+    """The context describes no deployment that may exist."""
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """Where a function's entry point is and what it is given to run in."""
+
+    handler: str
+    memory_mb: int = 1024
+    timeout_s: int = 10
+
+    @property
+    def folder(self) -> str:
+        """Name of the function's folder under ``functions/``."""
+        return self.handler.split(".")[1]
+
+
+# 1,769 MB is one whole vCPU: the charge path buys CPU, which costs less than the time it saves.
+_CHARGE_PATH_MB = 1769
+
+FUNCTIONS = {
+    "payments-api": FunctionSpec("functions.api.app.handler", _CHARGE_PATH_MB, 28),
+    "payments-authorizer": FunctionSpec("functions.authorizer.app.handler", 1024, 5),
+    "payments-vault-tokenize": FunctionSpec("functions.vault.app.tokenize", _CHARGE_PATH_MB),
+    "payments-vault-release": FunctionSpec("functions.vault.app.release"),
+    "payments-vault-detokenize": FunctionSpec("functions.vault.app.detokenize"),
+    "payments-vault-public-key": FunctionSpec("functions.vault.app.public_key"),
+    "payments-vault-provision": FunctionSpec("functions.vault.app.provision", 512, 60),
+    "payments-fraud": FunctionSpec("functions.fraud.app.handler", _CHARGE_PATH_MB),
+    "payments-ledger": FunctionSpec("functions.ledger.app.handler", _CHARGE_PATH_MB),
+    "payments-network": FunctionSpec("functions.network.app.handler", 1024, 150),
+    "payments-webhooks-fanout": FunctionSpec("functions.webhooks.app.fanout", 512, 30),
+    "payments-webhooks-deliver": FunctionSpec("functions.webhooks.app.deliver", 512, 60),
+    "payments-projector": FunctionSpec("functions.projector.app.handler", 1024, 60),
+    "payments-sweeper": FunctionSpec("functions.sweeper.app.handler", 1024, 60),
+}
+"""Every Lambda function of the platform (docs/interfaces.md)."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One deployment: the local cloud or production, both regions."""
+
+    environment: Environment
+    account: str
+    card_network_url: str
+    key_store: str
+    peers: dict[str, str]
+    raw_cards_allowed: bool
+    alarm_email: str | None
+
+    global_tables: bool
+    """DynamoDB replicates between the regions. If not, each region makes every table for itself."""
+    retain_data: bool
+    """Tables survive their stack and refuse deletion."""
+    dependency_layers: bool
+    """Third-party wheels are bundled for Lambda."""
+    bootstrap_roles: bool
+    """Deployments assume the roles of ``cdk bootstrap``, or else act with the CLI's own credentials."""
+    web_acl: bool
+    flow_logs: bool
+    enforce_tls: bool
+    """Queues and topics refuse plain HTTP."""
+    private_webhook_endpoints: bool
+    metric_math: bool
+    log_retention_days: int
+    function_timeout_s: int | None
+    """One time-out for every function, in place of each one's own."""
+    visibility_factor: int
+    """A queue's visibility time-out in function time-outs. AWS asks for 6, so that a throttled poller does not
+    make a message visible while it is still being worked on."""
+    worker_concurrency: int
+    card_attempts_per_hour: int
+    """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
+
+    @property
+    def owner_region(self) -> str:
+        """The region whose stacks define the global tables."""
+        return REGIONS[0]
+
+    @property
+    def regions_setting(self) -> str:
+        """Value of the setting ``REGIONS``."""
+        return json.dumps(self.peers, sort_keys=True)
+
+    def defines_global_tables(self, region: str) -> bool:
+        """Whether the data and vault stacks of this region create the global tables."""
+        return not self.global_tables or region == self.owner_region
+
+    def replica_regions(self) -> list[str]:
+        """Regions to which DynamoDB replicates the tables the owner region defines."""
+        return [region for region in REGIONS if region != self.owner_region] if self.global_tables else []
+
+    def timeout_s(self, function: str) -> int:
+        """Seconds a function may run."""
+        return self.function_timeout_s or FUNCTIONS[function].timeout_s
+
+
+def read(context: Callable[[str], Any]) -> Config:
+    """The deployment that a context (``app.node.try_get_context``) describes.
+
+    Raises ConfigError where a value is missing, malformed or not allowed in the environment.
+    """
+    environment = context("environment") or "production"
+    if environment not in ("local", "production"):
+        raise ConfigError(f"environment must be local or production, not {environment!r}")
+    local = environment == "local"
+    return Config(
+        environment=environment,
+        account=LOCAL_ACCOUNT if local else context("account") or _required_account(),
+        card_network_url=_text(context, "card_network_url", "http://127.0.0.1:8090" if local else None),
+        key_store=_key_store(context, local),
+        peers=_peers(context("peers")),
+        raw_cards_allowed=_flag(context("raw_cards_allowed"), default=local),
+        alarm_email=context("alarm_email"),
+        global_tables=not local,  # an emulator knows one region; local/replication.py carries items across
+        retain_data=not local,
+        dependency_layers=not local,  # local workers run under the venv's interpreter, which has them all
+        bootstrap_roles=not local,  # an emulator that enforces IAM refuses their conditions
+        web_acl=not local,
+        flow_logs=not local,
+        enforce_tls=not local,  # the emulators speak plain HTTP
+        private_webhook_endpoints=local,
+        metric_math=not local,  # the emulators' alarms watch single metrics only
+        log_retention_days=7 if local else 365,
+        function_timeout_s=30 if local else None,  # a cold worker is a new process on a busy machine
+        visibility_factor=1 if local else 6,  # a failed delivery is seen again in seconds
+        worker_concurrency=4 if local else 1000,
+        card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
+    )
+
+
+def _required_account() -> str:
+    account = os.environ.get("CDK_DEFAULT_ACCOUNT")
+    if not account:
+        raise ConfigError("no AWS account: run through the CDK CLI with credentials, or give --context account=…")
+    return account
+
+
+def _text(context: Callable[[str], Any], name: str, default: str | None) -> str:
+    value = context(name) or default
+    if not value:
+        raise ConfigError(f"--context {name}=… is required in production")
+    return str(value)
+
+
+def _key_store(context: Callable[[str], Any], local: bool) -> str:
+    key_store = _text(context, "key_store", "file:/var/empty/payments-keys" if local else None)
+    if key_store.startswith("file:") and not local:
+        raise ConfigError("a file key store is for the local cloud only")
+    return key_store
+
+
+def _peers(value: Any) -> dict[str, str]:
+    peers = json.loads(value) if isinstance(value, str) else value or dict.fromkeys(REGIONS, "")
+    if not isinstance(peers, dict) or set(peers) != set(REGIONS):
+        raise ConfigError(f"peers must be a JSON object with exactly the regions {', '.join(REGIONS)}")
+    return {region: str(peers[region]) for region in REGIONS}
+
+
+def _flag(value: Any, *, default: bool) -> bool:
+    if value is None:
+        return default
+    if str(value).lower() not in ("true", "false"):
+        raise ConfigError(f"expected true or false, not {value!r}")
+    return str(value).lower() == "true"

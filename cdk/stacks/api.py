@@ -1,0 +1,174 @@
+"""The merchants' REST API: routes, authorizer, limits, errors in the platform's form, and the firewall before it."""
+
+import json
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_wafv2 as wafv2
+from constructs import Construct
+
+from cdk import names
+from cdk.config import REGIONS, Config
+from cdk.constructs.firewall import web_acl
+from cdk.constructs.function import PaymentsFunction, retention
+from cdk.constructs.nag import acknowledge
+
+PUBLIC_KEY_FUNCTION = "payments-vault-public-key"
+
+# Requests per second and burst of a region's stage; AWS's account quota is raised to the same figures.
+RATE_LIMIT = 200_000
+BURST_LIMIT = 100_000
+
+AUTHORIZER_CACHE_S = 60
+"""How long a revoked key may still be accepted."""
+
+# Type of gateway response → (status or None for its own, type and code of the error, message). What API Gateway answers
+# itself must look like what the function answers, and must not repeat anything of the request.
+GATEWAY_ERRORS = {
+    "UNAUTHORIZED": ("401", "authentication_error", "unauthorized", "A valid API key is required."),
+    "ACCESS_DENIED": ("401", "authentication_error", "unauthorized", "A valid API key is required."),
+    "THROTTLED": ("429", "rate_limit_error", "rate_limited", "Too many requests. Retry with backoff."),
+    "REQUEST_TOO_LARGE": ("413", "invalid_request_error", "request_too_large", "The request is too large."),
+    "MISSING_AUTHENTICATION_TOKEN": ("404", "invalid_request_error", "route_not_found", "There is no such route."),
+    "DEFAULT_4XX": (None, "invalid_request_error", "bad_request", "The request could not be accepted."),
+    "DEFAULT_5XX": (None, "api_error", "internal_error", "Something went wrong on our side. Retry with the same key."),
+}
+
+# The route's template instead of the path, no query, no headers: a card number typed into a URL reaches no log.
+ACCESS_LOG_FIELDS = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTimeEpoch",
+    "method": "$context.httpMethod",
+    "route": "$context.resourcePath",
+    "status": "$context.status",
+    "merchant_id": "$context.authorizer.merchant_id",
+    "latency_ms": "$context.responseLatency",
+    "integration_latency_ms": "$context.integrationLatency",
+    "response_bytes": "$context.responseLength",
+    "ip": "$context.identity.sourceIp",
+    "error_type": "$context.error.responseType",
+    "waf": "$context.wafResponseCode",
+}
+
+
+class ApiStack(Stack):
+    """``payments-api``, ``payments-authorizer`` and the API in front of them. Outputs ``ApiId`` and ``ApiStage``."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._config = config
+        api = self._rest_api()
+        self._routes(api, self._api_function().function, self._authorizer())
+        self._errors(api)
+        if config.web_acl:
+            acl = web_acl(self, "Firewall")
+            wafv2.CfnWebACLAssociation(
+                self, "FirewallOfStage", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
+            )
+        CfnOutput(self, "ApiId", value=api.rest_api_id)
+        CfnOutput(self, "ApiStage", value=names.API_STAGE)
+        CfnOutput(self, "ApiUrl", value=api.url)
+
+    def _api_function(self) -> PaymentsFunction:
+        function = PaymentsFunction(
+            self,
+            "Api",
+            config=self._config,
+            name="payments-api",
+            settings={
+                "PAYMENTS_TABLE": names.PAYMENTS,
+                "SHARDS_TABLE": names.SHARDS,
+                "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
+                "PUBLIC_KEY_FUNCTION": PUBLIC_KEY_FUNCTION,
+                "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
+                "REGIONS": self._config.regions_setting,
+            },
+        )
+        tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
+        function.allow(("dynamodb:GetItem",), *tables)
+        function.allow(("states:StartSyncExecution",), names.saga_arn(self))
+        twins = [names.function_arn(self, "payments-api", region) for region in REGIONS if region != self.region]
+        function.allow(("lambda:InvokeFunction",), names.function_arn(self, PUBLIC_KEY_FUNCTION), *twins)
+        return function
+
+    def _authorizer(self) -> apigateway.RequestAuthorizer:
+        function = PaymentsFunction(
+            self,
+            "Authorizer",
+            config=self._config,
+            name="payments-authorizer",
+            settings={"MERCHANTS_TABLE": names.MERCHANTS},
+        )
+        function.allow(("dynamodb:GetItem",), names.table_arn(self, names.MERCHANTS))
+        return apigateway.RequestAuthorizer(
+            self,
+            "ApiKey",
+            handler=function.function,
+            identity_sources=[apigateway.IdentitySource.header("Authorization")],
+            results_cache_ttl=Duration.seconds(AUTHORIZER_CACHE_S),
+        )
+
+    def _rest_api(self) -> apigateway.RestApi:
+        log = logs.LogGroup(
+            self,
+            "AccessLog",
+            retention=retention(self._config),
+            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
+        )
+        api = apigateway.RestApi(
+            self,
+            "RestApi",
+            rest_api_name=names.API,
+            description="The merchants' API",
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            cloud_watch_role=True,
+            cloud_watch_role_removal_policy=RemovalPolicy.DESTROY,
+            deploy_options=apigateway.StageOptions(
+                stage_name=names.API_STAGE,
+                throttling_rate_limit=RATE_LIMIT,
+                throttling_burst_limit=BURST_LIMIT,
+                access_log_destination=apigateway.LogGroupLogDestination(log),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG_FIELDS)),
+                logging_level=apigateway.MethodLoggingLevel.OFF,
+                data_trace_enabled=False,
+                metrics_enabled=True,
+                tracing_enabled=True,
+            ),
+        )
+        self._acknowledge(api)
+        return api
+
+    def _routes(
+        self, api: apigateway.RestApi, function: lambda_.Function, authorizer: apigateway.RequestAuthorizer
+    ) -> None:
+        integration = apigateway.LambdaIntegration(function, allow_test_invoke=False)
+        payments = api.root.add_resource("api").add_resource("v1").add_resource("payments")
+        merchants_only = {"authorizer": authorizer, "authorization_type": apigateway.AuthorizationType.CUSTOM}
+        payments.add_resource("charge").add_method("POST", integration, **merchants_only)
+        payments.add_resource("{id}").add_method("GET", integration, **merchants_only)
+        health = api.root.add_resource("health").add_method("GET", integration)
+        acknowledge(health, "AwsSolutions-APIG4", "what Route 53 probes; it tells nothing of a merchant")
+
+    def _errors(self, api: apigateway.RestApi) -> None:
+        for name, (status, kind, code, message) in GATEWAY_ERRORS.items():
+            error = {"type": kind, "code": code, "message": message, "request_id": "$context.requestId"}
+            api.add_gateway_response(
+                "".join(part.title() for part in name.split("_")),
+                type=apigateway.ResponseType.of(name),
+                status_code=status,
+                templates={"application/json": json.dumps({"error": error})},
+            )
+
+    def _acknowledge(self, api: apigateway.RestApi) -> None:
+        acknowledge(api, "AwsSolutions-APIG2", "the function validates, so that every error has the platform's form")
+        acknowledge(api, "AwsSolutions-APIG6", "execution logs can print paths and headers; the access log cannot")
+        acknowledge(api, "AwsSolutions-COG4", "merchants authenticate with API keys, not as users of a pool")
+        acknowledge(
+            api,
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+            "AmazonAPIGatewayPushToCloudWatchLogs]",
+            "API Gateway's one role per account and region to write access logs",
+        )

@@ -1,0 +1,77 @@
+"""The charge saga and the function that writes the books."""
+
+from typing import Any
+
+from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from cdk import names
+from cdk.config import Config
+from cdk.constructs.bundles import ROOT
+from cdk.constructs.function import PaymentsFunction, retention
+from cdk.constructs.nag import acknowledge
+
+DEFINITION = ROOT / "statemachines" / "charge.asl.json"
+
+# What ${…} in the definition stands for: the functions the saga may call, and no others.
+TASKS = {
+    "TokenizeFunctionArn": "payments-vault-tokenize",
+    "ReleaseFunctionArn": "payments-vault-release",
+    "FraudFunctionArn": "payments-fraud",
+    "LedgerFunctionArn": "payments-ledger",
+}
+
+
+class ChargeStack(Stack):
+    """``payments-ledger`` and the Express state machine ``payments-charge``."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._ledger(config)
+        self._saga(config)
+
+    def _ledger(self, config: Config) -> None:
+        """A transaction needs the rights of its items. The books are append-only: put, never update or delete."""
+        ledger = PaymentsFunction(
+            self,
+            "Ledger",
+            config=config,
+            name="payments-ledger",
+            settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER},
+        )
+        ledger.allow(
+            ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS)
+        )
+        ledger.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
+
+    def _saga(self, config: Config) -> None:
+        """Its history holds ciphertext and tokens only, and even so its log holds errors without execution data."""
+        log = logs.LogGroup(
+            self,
+            "SagaLog",
+            log_group_name=f"/aws/vendedlogs/states/{names.SAGA}",
+            retention=retention(config),
+            removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
+        )
+        functions = {key: names.function_arn(self, function) for key, function in TASKS.items()}
+        role = iam.Role(self, "SagaRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=list(functions.values())))
+        role.add_to_policy(iam.PolicyStatement(actions=["events:PutEvents"], resources=[names.bus_arn(self)]))
+        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "log delivery and X-Ray know no resource-level rights")
+        machine = sfn.StateMachine(
+            self,
+            "Saga",
+            state_machine_name=names.SAGA,
+            state_machine_type=sfn.StateMachineType.EXPRESS,
+            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text()),
+            definition_substitutions={**functions, "EventBusName": names.BUS},
+            role=role,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(destination=log, level=sfn.LogLevel.ERROR, include_execution_data=False),
+        )
+        acknowledge(
+            machine, "AwsSolutions-SF1", "logging every event would cost more than the charge; errors are logged"
+        )

@@ -1,0 +1,131 @@
+"""The tables, except the vault's.
+
+In production the first region's stack owns the global tables, DynamoDB keeps their replicas in the other region, and
+the other region's stack refers to them by name. Locally every region's emulator gets tables of its own, which
+local/replication.py keeps alike.
+"""
+
+from typing import Any
+
+from aws_cdk import RemovalPolicy, Stack, custom_resources
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from cdk import names
+from cdk.config import WITNESS_REGION, Config
+from cdk.constructs.nag import acknowledge
+
+_TEXT = dynamodb.AttributeType.STRING
+_NUMBER = dynamodb.AttributeType.NUMBER
+
+
+class DataStack(Stack):
+    """Payments, ledger, merchants, shards, fraud profiles; balances per region."""
+
+    ledger_stream_arn: str
+    """Stream of the region's ledger. It carries a time stamp, so it is the one thing that cannot be named."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._config = config
+        self._table(names.BALANCES, ("account", _TEXT), ("currency", _TEXT), ttl="expires_at")
+        if config.defines_global_tables(self.region):
+            self.ledger_stream_arn = self._global_tables()
+        else:
+            self.ledger_stream_arn = self._replica_stream_arn(names.LEDGER)
+
+    def _global_tables(self) -> str:
+        """Make the global tables; the answer is the ledger's stream ARN."""
+        payments = self._global_table(names.PAYMENTS, ("payment_id", _TEXT))
+        payments.add_global_secondary_index(
+            index_name=names.PENDING_INDEX,
+            partition_key=dynamodb.Attribute(name="pending_shard", type=_NUMBER),
+            sort_key=dynamodb.Attribute(name="created_at", type=_TEXT),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        ledger = self._global_table(names.LEDGER, ("payment_id", _TEXT), ("journal_id", _TEXT))
+        self._global_table(names.MERCHANTS, ("merchant_id", _TEXT), ("kind", _TEXT))
+        self._global_table(names.FRAUD_PROFILES, ("entity", _TEXT), ("region", _TEXT), ttl="expires_at")
+        self._shards()
+        assert ledger.table_stream_arn
+        return ledger.table_stream_arn
+
+    def _shards(self) -> None:
+        """Who writes for a shard must be agreed on before anybody writes: strong consistency, a witness as third vote.
+
+        Such tables know no TTL and no transactions (CDK would let one ask for them).
+        """
+        strong: dict[str, Any] = {}
+        if self._config.global_tables:
+            strong = {
+                "multi_region_consistency": dynamodb.MultiRegionConsistency.STRONG,
+                "witness_region": WITNESS_REGION,
+            }
+        self._global_table(names.SHARDS, ("shard", _NUMBER), **strong)
+
+    def _global_table(
+        self, name: str, partition: tuple[str, dynamodb.AttributeType], *sort: Any, **properties: Any
+    ) -> dynamodb.TableV2:
+        replicas = [
+            dynamodb.ReplicaTableProps(region=region, deletion_protection=self._config.retain_data)
+            for region in self._config.replica_regions()
+        ]
+        return self._table(
+            name,
+            partition,
+            *sort,
+            replicas=replicas,
+            dynamo_stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,  # what replication reads, there as here
+            **properties,
+        )
+
+    def _table(
+        self,
+        name: str,
+        partition: tuple[str, dynamodb.AttributeType],
+        sort: tuple[str, dynamodb.AttributeType] | None = None,
+        ttl: str | None = None,
+        **properties: Any,
+    ) -> dynamodb.TableV2:
+        return dynamodb.TableV2(
+            self,
+            "".join(part.title() for part in name.split("-")),
+            table_name=name,
+            partition_key=dynamodb.Attribute(name=partition[0], type=partition[1]),
+            sort_key=dynamodb.Attribute(name=sort[0], type=sort[1]) if sort else None,
+            time_to_live_attribute=ttl,
+            billing=dynamodb.Billing.on_demand(),
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self._config.retain_data,
+            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
+            **properties,
+        )
+
+    def _replica_stream_arn(self, table: str) -> str:
+        """Ask DynamoDB for the stream of a replica, which another stack's table made."""
+        describe = custom_resources.AwsSdkCall(
+            service="DynamoDB",
+            action="DescribeTable",
+            parameters={"TableName": table},
+            output_paths=["Table.LatestStreamArn"],
+            physical_resource_id=custom_resources.PhysicalResourceId.of(f"{table}-stream"),
+        )
+        lookup = custom_resources.AwsCustomResource(
+            self,
+            "LedgerStream",
+            on_create=describe,
+            on_update=describe,
+            install_latest_aws_sdk=False,
+            policy=custom_resources.AwsCustomResourcePolicy.from_statements(
+                [iam.PolicyStatement(actions=["dynamodb:DescribeTable"], resources=[names.table_arn(self, table)])]
+            ),
+        )
+        acknowledge(
+            self.node.find_child(f"AWS{custom_resources.AwsCustomResource.PROVIDER_FUNCTION_UUID.replace('-', '')}"),
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
+            "CDK's own provider function, which runs during deployments only",
+        )
+        return lookup.get_response_field("Table.LatestStreamArn")

@@ -1,0 +1,34 @@
+"""Fraud scoring."""
+
+from typing import Any
+
+from aws_cdk import Stack
+from constructs import Construct
+
+from cdk import names
+from cdk.config import Config
+from cdk.constructs import bundles
+from cdk.constructs.function import PaymentsFunction
+
+
+class FraudStack(Stack):
+    """The function that scores a charge, with the model in its bundle."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        function = PaymentsFunction(
+            self,
+            "Score",
+            config=config,
+            name="payments-fraud",
+            settings={
+                "FRAUD_PROFILES_TABLE": names.FRAUD_PROFILES,
+                "REGIONS": config.regions_setting,
+                "CARD_ATTEMPTS_PER_HOUR": str(config.card_attempts_per_hour),
+            },
+            domain=False,
+            wheels="functions/fraud/requirements.txt",
+            finish_wheels=bundles.keep_native_lightgbm,
+            models=True,
+        )
+        function.allow(("dynamodb:BatchGetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.FRAUD_PROFILES))

@@ -1,0 +1,129 @@
+"""Whom alarms tell, and what an operator looks at first."""
+
+from typing import Any
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from cdk import names
+from cdk.config import Config
+from cdk.constructs.worker import alarm
+
+_MINUTE = Duration.minutes(1)
+
+LATENCY_BUDGET_MS = 300
+"""p99 of an answered charge (DESIGN section 1)."""
+
+
+class ObservabilityStack(Stack):
+    """Topic ``payments-alarms``, alarms on the promises, and the dashboard ``payments``."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._topic(config)
+        sagas = {name: _saga(self, f"Executions{name}") for name in ("Failed", "TimedOut")}
+        latency, errors = _api("Latency", "p99"), _api("5XXError", "Sum")
+        for name, metric in sagas.items():
+            alarm(
+                self,
+                f"Saga{name}",
+                name=f"payments-saga-{name.lower()}",
+                description="Charges ended in an unhandled fault: every fault path should end in a compensation",
+                metric=metric,
+            )
+        alarm(
+            self,
+            "ApiErrors",
+            name="payments-api-5xx",
+            description="The API answered 5xx in three consecutive minutes",
+            metric=errors,
+            periods=3,
+        )
+        alarm(
+            self,
+            "ApiLatency",
+            name="payments-api-p99",
+            description=f"p99 above {LATENCY_BUDGET_MS} ms for five minutes",
+            metric=latency,
+            threshold=LATENCY_BUDGET_MS,
+            periods=5,
+        )
+        if config.metric_math:
+            alarm(
+                self,
+                "DeadLetters",
+                name="payments-dead-letters",
+                description="Messages wait in dead-letter queues; each queue's own alarm says in which",
+                metric=_dead_letters(),
+            )
+        self._dashboard(list(sagas.values()), latency, errors)
+
+    def _topic(self, config: Config) -> None:
+        topic = sns.Topic(self, "Alarms", topic_name=names.ALARM_TOPIC, enforce_ssl=config.enforce_tls)
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        if config.alarm_email:
+            topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+
+    def _dashboard(self, sagas: list[cloudwatch.Metric], latency: cloudwatch.Metric, errors: cloudwatch.Metric) -> None:
+        queues = (names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE)
+        age = [_queue("ApproximateAgeOfOldestMessage", queue) for queue in queues]
+        lag = _metric("AWS/Lambda", "IteratorAge", "Maximum", {"FunctionName": "payments-projector"})
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name="payments",
+            widgets=[
+                [
+                    cloudwatch.GraphWidget(title="Requests", left=[_api("Count", "Sum")], right=[errors]),
+                    cloudwatch.GraphWidget(title="Answer time, ms", left=[latency, _api("Latency", "p50")]),
+                ],
+                [
+                    cloudwatch.GraphWidget(title="Failed sagas", left=sagas),
+                    cloudwatch.GraphWidget(title="Dead letters", left=[_dead_letters()]),
+                ],
+                [
+                    cloudwatch.GraphWidget(title="Oldest message, s", left=age),
+                    cloudwatch.GraphWidget(title="Projector behind the ledger, ms", left=[lag]),
+                ],
+            ],
+        )
+
+
+def _dead_letters() -> cloudwatch.IMetric:
+    """Messages in all dead-letter queues together."""
+    parts = {
+        f"q{index}": _queue("ApproximateNumberOfMessagesVisible", queue)
+        for index, queue in enumerate(names.DEAD_LETTER_QUEUES)
+    }
+    return cloudwatch.MathExpression(
+        expression=" + ".join(parts), using_metrics=parts, label="dead letters", period=_MINUTE
+    )
+
+
+def _saga(scope: Construct, metric: str) -> cloudwatch.Metric:
+    return _metric("AWS/States", metric, "Sum", {"StateMachineArn": names.saga_arn(scope)})
+
+
+def _api(metric: str, statistic: str) -> cloudwatch.Metric:
+    return _metric("AWS/ApiGateway", metric, statistic, {"ApiName": names.API, "Stage": names.API_STAGE})
+
+
+def _queue(metric: str, queue: str) -> cloudwatch.Metric:
+    return _metric("AWS/SQS", metric, "Maximum", {"QueueName": queue})
+
+
+def _metric(namespace: str, name: str, statistic: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace, metric_name=name, statistic=statistic, dimensions_map=dimensions, period=_MINUTE
+    )

@@ -1,0 +1,149 @@
+"""What happens after a charge is answered: the event bus, its queues, and the functions that read them."""
+
+from typing import Any
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk import names
+from cdk.config import Config
+from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.nag import acknowledge
+from cdk.constructs.worker import DeadLetters, Worker
+
+DETOKENIZE_FUNCTION = "payments-vault-detokenize"
+
+STREAM_BATCH = 100
+
+STREAM_PATIENCE = Duration.hours(12)
+"""How long a batch of the stream is repeated before it becomes a dead letter; half of what a stream keeps."""
+
+
+class WorkersStack(Stack):
+    """Bus ``payments``; network and webhook workers, the projector of the ledger's stream, the sweeper."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, ledger_stream_arn: str, **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._config = config
+        bus = events.EventBus(self, "Bus", event_bus_name=names.BUS)
+        _route(bus, "charge_authorized", self._network())
+        delivery = self._deliver()
+        _route(bus, "payment_result", self._fanout(delivery.queue))
+        self._projector(ledger_stream_arn)
+        self._sweeper()
+
+    def _network(self) -> Worker:
+        worker = Worker(
+            self,
+            "Network",
+            config=self._config,
+            name=names.NETWORK_QUEUE,
+            batch_size=5,  # one after another, each up to its time-out at the card network
+            settings={
+                "PAYMENTS_TABLE": names.PAYMENTS,
+                "LEDGER_TABLE": names.LEDGER,
+                "EVENT_BUS": names.BUS,
+                "DETOKENIZE_FUNCTION": DETOKENIZE_FUNCTION,
+                "CARD_NETWORK_URL": self._config.card_network_url,
+            },
+        )
+        worker.handler.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS))
+        worker.handler.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
+        worker.handler.allow(("lambda:InvokeFunction",), names.function_arn(self, DETOKENIZE_FUNCTION))
+        worker.handler.allow(("events:PutEvents",), names.bus_arn(self))
+        return worker
+
+    def _fanout(self, delivery: sqs.Queue) -> Worker:
+        worker = Worker(
+            self,
+            "WebhooksFanout",
+            config=self._config,
+            name=names.FANOUT_QUEUE,
+            settings={"MERCHANTS_TABLE": names.MERCHANTS, "DELIVERY_QUEUE_URL": delivery.queue_url},
+        )
+        worker.handler.allow(("dynamodb:Query",), names.table_arn(self, names.MERCHANTS))
+        worker.handler.allow(("sqs:SendMessage",), delivery.queue_arn)
+        return worker
+
+    def _deliver(self) -> Worker:
+        worker = Worker(
+            self,
+            "WebhooksDeliver",
+            config=self._config,
+            name=names.DELIVERY_QUEUE,
+            batch_size=5,
+            receives=12,
+            settings={
+                "MERCHANTS_TABLE": names.MERCHANTS,
+                "PRIVATE_ENDPOINTS_ALLOWED": str(self._config.private_webhook_endpoints).lower(),
+            },
+        )
+        # It puts off a failed delivery by the message's visibility.
+        worker.handler.function.add_environment("DELIVERY_QUEUE_URL", worker.queue.queue_url)
+        worker.handler.allow(("dynamodb:GetItem",), names.table_arn(self, names.MERCHANTS))
+        return worker
+
+    def _projector(self, stream_arn: str) -> None:
+        """A batch is counted exactly once by its first record, so it is never bisected and fails as a whole."""
+        projector = PaymentsFunction(
+            self,
+            "Projector",
+            config=self._config,
+            name="payments-projector",
+            settings={"BALANCES_TABLE": names.BALANCES},
+        )
+        projector.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.BALANCES))
+        projector.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream_arn)
+        projector.allow(("dynamodb:ListStreams",), "*")
+        acknowledge(projector.role, "AwsSolutions-IAM5[Resource::*]", "streams are listed, not named")
+        dead_letters = DeadLetters(self, "ProjectorDeadLetters", config=self._config, worker="payments-projector")
+        acknowledge(dead_letters.queue, "AwsSolutions-SQS3", "it is the dead-letter queue, of a stream")
+        projector.allow(("sqs:SendMessage",), dead_letters.queue.queue_arn)
+        lambda_.EventSourceMapping(
+            self,
+            "LedgerStream",
+            target=projector.function,
+            event_source_arn=stream_arn,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=STREAM_BATCH,
+            max_record_age=STREAM_PATIENCE,
+            on_failure=event_sources.SqsDlq(dead_letters.queue),
+        ).node.add_dependency(projector.role)
+
+    def _sweeper(self) -> None:
+        sweeper = PaymentsFunction(
+            self,
+            "Sweeper",
+            config=self._config,
+            name="payments-sweeper",
+            settings={
+                "PAYMENTS_TABLE": names.PAYMENTS,
+                "LEDGER_TABLE": names.LEDGER,
+                "SHARDS_TABLE": names.SHARDS,
+                "EVENT_BUS": names.BUS,
+                "CARD_NETWORK_URL": self._config.card_network_url,
+                "REGIONS": self._config.regions_setting,
+            },
+        )
+        sweeper.allow(("dynamodb:Query",), names.index_arn(self, names.PAYMENTS, names.PENDING_INDEX))
+        tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
+        sweeper.allow(("dynamodb:GetItem",), *tables)
+        sweeper.allow(("events:PutEvents",), names.bus_arn(self))
+        every_minute = events.Schedule.rate(Duration.minutes(1))
+        rule = events.Rule(self, "EveryMinute", rule_name="payments-sweeper", schedule=every_minute)
+        # The next minute's run is the retry.
+        rule.add_target(targets.LambdaFunction(sweeper.function, retry_attempts=0))
+
+
+def _route(bus: events.EventBus, detail_type: str, worker: Worker) -> None:
+    """Send the platform's events of one type to a worker's queue; what cannot be sent becomes a dead letter."""
+    pattern = events.EventPattern(source=["payments"], detail_type=[detail_type])
+    rule = events.Rule(worker, "Rule", event_bus=bus, event_pattern=pattern)
+    rule.add_target(targets.SqsQueue(worker.queue, dead_letter_queue=worker.dead_letters.queue))

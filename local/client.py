@@ -1,0 +1,91 @@
+"""A client of the merchants' API, and of the stand-ins beside it."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+TEST_CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2031, "cvc": "123"}
+FINAL = ("succeeded", "failed", "fraud_blocked", "requires_capture")
+_TIMEOUT = 90.0
+
+Found = TypeVar("Found")
+
+
+class TimedOut(Exception):
+    """Something did not happen in time; the message says what."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the API."""
+
+    status: int
+    body: dict[str, Any]
+    replayed: bool
+    served_by: str
+    milliseconds: int
+
+
+class Client:
+    """One merchant's access to one address of the API."""
+
+    def __init__(self, url: str, api_key: str):
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+
+    def charge(self, amount: int = 4200, currency: str = "USD", key: str | None = None, **fields: Any) -> Answer:
+        """Charge a card: the test card unless a `card`, `sealed_card` or `token` is given. A new key unless one is."""
+        if not {"card", "sealed_card", "token"} & fields.keys():
+            fields["card"] = TEST_CARD
+        body = {"amount": amount, "currency": currency, **fields}
+        return self._send("POST", "/api/v1/payments/charge", {"Idempotency-Key": key or new_key()}, body)
+
+    def payment(self, payment_id: str) -> Answer:
+        """A payment as this address shows it."""
+        return self._send("GET", f"/api/v1/payments/{payment_id}")
+
+    def settled(self, payment_id: str, seconds: float = 60) -> dict[str, Any]:
+        """The payment once it is in a final state. Raises `TimedOut`."""
+
+        def final() -> dict[str, Any] | None:
+            answer = self.payment(payment_id)
+            return answer.body if answer.status == 200 and answer.body["status"] in FINAL else None
+
+        return until(final, seconds, f"a final state of {payment_id}")
+
+    def _send(self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
+        started = time.perf_counter()
+        answer = self._http.request(method, path, headers=headers, json=body)
+        elapsed = int((time.perf_counter() - started) * 1000)
+        content = answer.json() if answer.content else {}
+        replayed = answer.headers.get("idempotent-replayed") == "true"
+        return Answer(answer.status_code, content, replayed, answer.headers.get("x-served-by", ""), elapsed)
+
+
+def webhook(inbox: str, payment_id: str, seconds: float = 60) -> dict[str, Any]:
+    """The first delivery about this payment whose signature was verified. Raises `TimedOut`."""
+
+    def delivered() -> dict[str, Any] | None:
+        answer = httpx.get(f"{inbox}/webhooks", params={"payment_id": payment_id}, trust_env=False)
+        return next((found for found in answer.json()["data"] if found["verified"]), None)
+
+    return until(delivered, seconds, f"a webhook about {payment_id}")
+
+
+def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:
+    """What `look` returns once it is neither None nor empty. Raises `TimedOut`, naming what was awaited."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.1)
+    return found
+
+
+def new_key() -> str:
+    """A new idempotency key; letters between the digits keep it from looking like a card number."""
+    return f"key-{uuid.uuid4()}"

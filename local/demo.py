@@ -1,0 +1,188 @@
+"""`payments demo`: the platform's main scenes, played against the running local cloud and checked."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from local.client import Client, new_key, until, webhook
+from local.deploy import aws
+from local.invoke import items, plain
+from local.settings import REGIONS, Settings
+
+_ARRIVAL_SECONDS = 30
+_BLOCKED_AMOUNT = 999_900
+"""With a card, customer and device never seen before, the shipped fraud model blocks it (models/fraud)."""
+
+
+class NotAsPromised(Exception):
+    """A scene did not end as the platform promises; the message says which promise."""
+
+
+class Demo:
+    """The scenes; each raises `NotAsPromised` when it does not end as it should."""
+
+    def __init__(self, at: Settings, endpoints: dict[str, Any], console: Console):
+        self._at, self._endpoints, self._console = at, endpoints, console
+        self._client = Client(endpoints["edge"], endpoints["merchant"]["api_key"])
+        self._key, self._first = new_key(), ""
+
+    def play(self) -> None:
+        """All scenes in order."""
+        scenes = (self.succeeds, self.replays, self.refuses_other_request, self.blocks, self.declines, self.crosses,
+                  self.balances)
+        for number, scene in enumerate(scenes, 1):
+            self._console.rule(f"[bold]{number}. {scene.__doc__}", align="left")
+            scene()
+        self._console.print("[bold green]Everything was as promised.")
+
+    def succeeds(self) -> None:
+        """A charge succeeds: journals, balances, verified webhook"""
+        answer = self._client.charge(4200, key=self._key, customer={"id": "cus_demo"})
+        _promise(answer.status == 201 and answer.body["status"] == "pending", f"201, pending; got {answer}")
+        self._first = answer.body["id"]
+        self._console.print(f"{self._first} accepted by {answer.served_by} in {answer.milliseconds} ms")
+        payment = self._client.settled(self._first)
+        _promise(payment["status"] == "succeeded", f"the charge succeeds; it is {payment['status']}")
+        self._show_journals(REGIONS[0], self._first)
+        self._show_balances(self._first)
+        delivery = webhook(self._endpoints["webhook_inbox"], self._first)
+        _promise(delivery["type"] == "payment.succeeded", f"payment.succeeded is delivered; got {delivery['type']}")
+        self._console.print(f"webhook {delivery['id']} {delivery['type']}: delivered, signature verified")
+
+    def replays(self) -> None:
+        """The same request with the same key: the stored answer"""
+        answer = self._client.charge(4200, key=self._key, customer={"id": "cus_demo"})
+        _promise(answer.status == 201 and answer.replayed, f"201 and Idempotent-Replayed; got {answer}")
+        _promise(answer.body["id"] == self._first, "the same payment")
+        self._console.print(f"{answer.body['id']} again, Idempotent-Replayed: true")
+
+    def refuses_other_request(self) -> None:
+        """The same key with another amount: refused"""
+        answer = self._client.charge(4300, key=self._key, customer={"id": "cus_demo"})
+        _promise(answer.status == 422, f"422; got {answer}")
+        _promise(answer.body["error"]["code"] == "idempotency_key_reused", f"idempotency_key_reused; got {answer.body}")
+        self._console.print(f"422 {answer.body['error']['code']}: {answer.body['error']['message']}")
+
+    def blocks(self) -> None:
+        """A fraudulent charge is blocked, and its token released"""
+        stranger = secrets.token_hex(4)
+        answer = self._client.charge(
+            _BLOCKED_AMOUNT,
+            card={"number": new_card_number(), "exp_month": 11, "exp_year": 2032, "cvc": "999"},
+            customer={"id": f"cus_{stranger}", "email": f"{stranger}@example.com"},
+            device={"fingerprint": f"dev_{stranger}", "ip": "198.51.100.66"},
+        )
+        _promise(answer.status == 402, f"402; got {answer}")
+        payment_id = answer.body["error"]["payment_id"]
+        look = partial(items, self._at, REGIONS[0], "payments", payment_id)
+        payment = until(look, _ARRIVAL_SECONDS, f"{payment_id} in {REGIONS[0]}")[0]
+        _promise(payment["status"] == "fraud_blocked", f"fraud_blocked; it is {payment['status']}")
+        _promise(not self._journals(payment_id), "a blocked charge has no journal")
+        fraud = payment["fraud"]
+        self._console.print(f"{payment_id} blocked with score {fraud['score']}: {', '.join(fraud['reasons'])}")
+        token = payment["card"]["token"]
+        until(lambda: self._released(token), _ARRIVAL_SECONDS, "the release of the token")
+        self._console.print(f"{token} released")
+
+    def declines(self) -> None:
+        """The card network declines: the pending amounts are voided"""
+        answer = self._client.charge(4205, customer={"id": "cus_demo"})
+        payment = self._client.settled(answer.body["id"])
+        _promise(payment["status"] == "failed", f"a declined charge fails; it is {payment['status']}")
+        journals = self._show_journals(REGIONS[0], payment["id"])
+        phases = {entry["phase"] for journal in journals for entry in journal["entries"]}
+        _promise(phases == {"pending", "voided"}, f"pending amounts are voided; phases are {phases}")
+        self._console.print(f"{payment['id']} failed: {payment['failure']['code']}")
+
+    def crosses(self) -> None:
+        """A charge through the other region is visible in both"""
+        client = Client(self._endpoints["regions"][REGIONS[1]]["api"], self._endpoints["merchant"]["api_key"])
+        payment_id = client.charge(1500, customer={"id": "cus_demo"}).body["id"]
+        client.settled(payment_id)
+        for region in REGIONS:
+            there = Client(self._endpoints["regions"][region]["api"], self._endpoints["merchant"]["api_key"])
+            _promise(there.settled(payment_id, _ARRIVAL_SECONDS)["status"] == "succeeded", f"succeeded in {region}")
+            self._console.print(f"{payment_id} succeeded, seen in {region}")
+
+    def balances(self) -> None:
+        """The signed sum of all entries of all journals is zero in both regions"""
+        for region in REGIONS:
+            journals = self._all_journals(region)
+            sums = sums_of(journals)
+            _promise(bool(journals) and not any(sums.values()), f"zero per currency in {region}; sums are {dict(sums)}")
+            totals = ", ".join(f"{currency} {phase} {total}" for (currency, phase), total in sorted(sums.items()))
+            self._console.print(f"{region}: {len(journals)} journals, {totals}")
+
+    def _journals(self, payment_id: str) -> list[dict[str, Any]]:
+        return [journal for region in REGIONS for journal in items(self._at, region, "ledger", payment_id)]
+
+    def _show_journals(self, region: str, payment_id: str) -> list[dict[str, Any]]:
+        def both() -> list[dict[str, Any]] | None:
+            found = items(self._at, region, "ledger", payment_id)
+            return sorted(found, key=lambda journal: str(journal["created_at"])) if len(found) > 1 else None
+
+        journals = until(both, _ARRIVAL_SECONDS, f"the journals of {payment_id} in {region}")
+        table = Table("journal", "account", "debit", "credit", "phase", title=f"Journals of {payment_id}")
+        for journal in journals:
+            for entry in journal["entries"]:
+                money = f"{entry['amount']} {entry['currency']}"
+                sides = (money, "") if entry["side"] == "debit" else ("", money)
+                table.add_row(journal["journal_id"], entry["account"], *sides, entry["phase"])
+        self._console.print(table)
+        return journals
+
+    def _show_balances(self, payment_id: str) -> None:
+        accounts = {(entry["account"], entry["currency"])
+                    for journal in items(self._at, REGIONS[0], "ledger", payment_id) for entry in journal["entries"]}
+        table = Table("account", "currency", "counters", title=f"Balances in {REGIONS[0]}")
+        for account, currency in sorted(accounts):
+            look = partial(self._balance, account, currency)
+            found = until(look, _ARRIVAL_SECONDS, f"the balance of {account}")
+            counters = {name: value for name, value in found.items() if isinstance(value, int) and value}
+            table.add_row(account, currency, ", ".join(f"{name} {value}" for name, value in sorted(counters.items())))
+        self._console.print(table)
+
+    def _balance(self, account: str, currency: str) -> dict[str, Any] | None:
+        key = {"account": {"S": account}, "currency": {"S": currency}}
+        item = aws(self._at, "dynamodb", REGIONS[0]).get_item(TableName="balances", Key=key).get("Item")
+        found = {name: plain(value) for name, value in item.items()} if item else {}
+        return found if found.get("debits_posted") or found.get("credits_posted") else None
+
+    def _released(self, token: str) -> bool:
+        """A released token is gone or carries the time of its release, in both regions (functions/vault/store.py)."""
+        found = [aws(self._at, "dynamodb", region).get_item(TableName="vault-tokens", Key={"token": {"S": token}})
+                 for region in REGIONS]
+        return all("Item" not in answer or "released_at" in answer["Item"] for answer in found)
+
+    def _all_journals(self, region: str) -> list[dict[str, Any]]:
+        scan = aws(self._at, "dynamodb", region).get_paginator("scan")
+        pages = scan.paginate(TableName="ledger", ConsistentRead=True)
+        return [{name: plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
+
+
+def sums_of(journals: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """The signed sum (debits positive) of all entries, per currency and phase."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for journal in journals:
+        for entry in journal["entries"]:
+            signed = entry["amount"] if entry["side"] == "debit" else -entry["amount"]
+            sums[entry["currency"], entry["phase"]] += signed
+    return sums
+
+
+def new_card_number() -> str:
+    """A random number in a Visa test range, valid by the Luhn check (ISO/IEC 7812-1, annex B)."""
+    body = "400000" + f"{secrets.randbelow(10**9):09d}"
+    doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(body))]
+    total = sum(number - 9 * (number > 9) for number in doubled)
+    return f"{body}{-total % 10}"
+
+
+def _promise(kept: bool, what: str) -> None:
+    if not kept:
+        raise NotAsPromised(f"promised: {what}")

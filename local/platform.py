@@ -1,0 +1,165 @@
+"""Starting and stopping the local cloud as a whole."""
+
+import fcntl
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from local import deploy, emulators, ports, processes, seed, warm
+from local.processes import Run
+from local.settings import REGIONS, Settings
+
+_SERVICE_SECONDS = 15
+_KEPT = {"cdk.out", "lock"}
+"""What survives a stop: the synthesized app with its zipped assets, which makes the next start fast."""
+
+Progress = Callable[[str], None]
+
+
+class AlreadyRunning(Exception):
+    """The local cloud is up."""
+
+
+class NotRunning(Exception):
+    """The local cloud is not up."""
+
+
+class StartFailed(Exception):
+    """The local cloud did not come up, and everything was stopped again; the message says what failed, with its log."""
+
+
+def up(at: Settings, detached: bool, progress: Progress) -> Run:
+    """Start everything, or nothing. Raises `AlreadyRunning`, `ports.PortTaken` or `StartFailed`."""
+    at.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _exclusive(at):
+        _clear_leftovers(at)
+        ports.require_free(at)
+        at.path("logs").mkdir()
+        run = Run(at.path("pids.json"), owner=processes.this_process(), detached=detached)
+        run.save()
+    try:
+        _start(at, run, progress)
+    except BaseException as error:
+        failure = _explained(at, error)
+        stop(at, run, keep_logs=True)
+        if failure is error:
+            raise
+        raise failure from error
+    run.ready = True
+    run.save()
+    return run
+
+
+def stop(at: Settings, run: Run, keep_logs: bool = False) -> None:
+    """Stop every process of the run and remove its state."""
+    run.stop()
+    _remove_state(at, {"logs"} if keep_logs else set())
+
+
+def down(at: Settings) -> bool:
+    """Stop what is recorded, also after a crash; False when there was nothing."""
+    run = processes.load(at.path("pids.json"))
+    if run is None:
+        _remove_state(at, set())
+        return False
+    stop(at, run)
+    return True
+
+
+def running(at: Settings) -> Run:
+    """The run that is up. Raises `NotRunning`."""
+    run = processes.load(at.path("pids.json"))
+    if run is None or not run.ready or run.abandoned() or not run.alive():
+        raise NotRunning("the local cloud is not up: payments up")
+    return run
+
+
+def endpoints(at: Settings) -> dict[str, Any]:
+    """Where everything is. Raises `NotRunning`."""
+    try:
+        found: dict[str, Any] = json.loads(at.path("endpoints.json").read_text())
+    except FileNotFoundError:
+        raise NotRunning("the local cloud is not up: payments up") from None
+    return found
+
+
+def signal_region(at: Settings, region: str, number: signal.Signals) -> None:
+    """Signal the emulator of a region and all its workers. Raises `NotRunning`."""
+    process = running(at).find(emulators.name(region))
+    if process is None or not process.signal_group(number):
+        raise NotRunning(f"{region} is not running")
+
+
+def _start(at: Settings, run: Run, progress: Progress) -> None:
+    progress("Starting an AWS emulator per region")
+    emulators.start(at, run)
+    emulators.start_service(at, run, "card_network", at.card_network_port)
+    emulators.start_service(at, run, "webhook_inbox", at.webhook_inbox_port)
+    emulators.wait(at, run)
+    progress("Deploying the CDK app into both regions")
+    bases = deploy.deploy(at, run)
+    at.path("apis.json").write_text(json.dumps(bases))
+    progress("Starting replication and the edge")
+    emulators.start_service(at, run, "replication")
+    emulators.start_service(at, run, "edge", at.edge_port)
+    _await_services(at, run)
+    progress("Making keys and a merchant")
+    demo, warmers = seed.seed(at)
+    progress("Warming up")
+    warm.warm(at, warmers)
+    seed.write_endpoints(at, demo)
+
+
+def _await_services(at: Settings, run: Run) -> None:
+    for process in run.processes:
+        if process.port and not ports.wait_until_open(process.port, _SERVICE_SECONDS):
+            raise emulators.NotReady(process.name)
+    for region in REGIONS:
+        if not ports.wait_until_open(at.gateway_port(region), _SERVICE_SECONDS):
+            raise emulators.NotReady("edge")
+
+
+def _explained(at: Settings, error: BaseException) -> BaseException:
+    if isinstance(error, emulators.NotReady):
+        name = str(error)
+        return StartFailed(f"{name} did not come up:\n{processes.tail(emulators.log_of(at, name))}")
+    return StartFailed(f"{type(error).__name__}: {error}") if isinstance(error, Exception) else error
+
+
+def _clear_leftovers(at: Settings) -> None:
+    run = processes.load(at.path("pids.json"))
+    if run and run.alive() and not run.abandoned():
+        raise AlreadyRunning("the local cloud is up already: payments status, or payments down")
+    if run:
+        run.stop()
+    _remove_state(at, set())
+
+
+def _remove_state(at: Settings, kept: set[str]) -> None:
+    for entry in at.home.iterdir() if at.home.exists() else ():
+        if entry.name not in _KEPT | kept:
+            _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    for _ in range(5):  # a process that was just killed may still be writing
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+        if not entry.exists():
+            return
+        time.sleep(0.1)
+
+
+@contextmanager
+def _exclusive(at: Settings) -> Iterator[None]:
+    """Two starts at the same moment take turns; the second then finds the first."""
+    with at.path("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,100 @@
+"""What a new deployment needs before the first charge: the vault's keys and a merchant with a key and an endpoint.
+
+Everything is written in the first region only; that it arrives in the second shows that replication runs.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local import webhook_inbox
+from local.client import until
+from local.deploy import aws
+from local.settings import REGIONS, Settings
+from payments import clock, identifiers, signing
+from payments.merchants import api_key_kind, new_api_key
+
+_ARRIVAL_SECONDS = 30
+
+
+class SeedFailed(Exception):
+    """The deployment could not be prepared; the message says what failed."""
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """A merchant and its API key, which is stored nowhere but in `endpoints.json`."""
+
+    merchant_id: str
+    api_key: str
+
+
+def seed(at: Settings) -> tuple[Merchant, list[Merchant]]:
+    """Provision the vault and make the demo merchant, and one merchant per region to warm that region up with."""
+    provision(at)
+    secret = signing.new_secret()
+    webhook_inbox.write_secrets(at.home, [secret])
+    demo = make_merchant(at, "Demo merchant", identifiers.new_merchant_id())
+    endpoint = {"kind": "webhook_endpoint#we_demo", "url": f"{at.webhook_inbox_url}/webhooks", "secret": secret}
+    _put(at, demo.merchant_id, **endpoint, status="enabled", created_at=clock.now())
+    warmers = [make_merchant(at, f"Warm-up of {region}", _merchant_of(index)) for index, region in enumerate(REGIONS)]
+    await_arrival(at, warmers[-1])
+    return demo, warmers
+
+
+def provision(at: Settings) -> None:
+    """Have the vault make its keys. Raises `SeedFailed`."""
+    at.path("keys").mkdir(mode=0o700, exist_ok=True)
+    answer = aws(at, "lambda", REGIONS[0]).invoke(FunctionName="payments-vault-provision", Payload=b"{}")
+    if "FunctionError" in answer:
+        raise SeedFailed(f"payments-vault-provision: {answer['Payload'].read().decode()[:2000]}")
+
+
+def make_merchant(at: Settings, name: str, merchant_id: str) -> Merchant:
+    """A merchant with a profile and a new API key, of which only the hash is stored."""
+    api_key = new_api_key(merchant_id, "local")
+    _put(at, merchant_id, kind="profile", name=name, status="active", created_at=clock.now())
+    _put(at, merchant_id, kind=api_key_kind(api_key), status="active", created_at=clock.now())
+    return Merchant(merchant_id, api_key)
+
+
+def await_arrival(at: Settings, merchant: Merchant) -> None:
+    """Wait until the merchant's key and the vault's keys are in every region."""
+    item = {"merchant_id": {"S": merchant.merchant_id}, "kind": {"S": api_key_kind(merchant.api_key)}}
+    for region in REGIONS:
+        dynamodb = aws(at, "dynamodb", region)
+
+        def arrived(dynamodb: Any = dynamodb) -> bool:
+            keys = dynamodb.scan(TableName="vault-tokens", Select="COUNT")["Count"]
+            return keys >= 2 and "Item" in dynamodb.get_item(TableName="merchants", Key=item)
+
+        until(arrived, _ARRIVAL_SECONDS, f"merchant and vault keys in {region}")
+
+
+def write_endpoints(at: Settings, demo: Merchant) -> Path:
+    """Write `endpoints.json`, from which any client knows where everything is."""
+    file = at.path("endpoints.json")
+    regions = {region: {"api": at.gateway_url(region), "aws": at.aws_url(region)} for region in REGIONS}
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({
+        "edge": at.edge_url,
+        "regions": regions,
+        "merchant": {"id": demo.merchant_id, "api_key": demo.api_key},
+        "webhook_inbox": at.webhook_inbox_url,
+        "card_network": at.card_network_url,
+    }, indent=2))
+    return file
+
+
+def _merchant_of(region_index: int) -> str:
+    """A merchant id whose shard the given region writes for (shards are spread evenly unless moved)."""
+    while True:
+        merchant_id = identifiers.new_merchant_id()
+        if identifiers.merchant_shard(merchant_id) % len(REGIONS) == region_index:
+            return merchant_id
+
+
+def _put(at: Settings, merchant_id: str, **attributes: str) -> None:
+    item = {name: {"S": value} for name, value in {"merchant_id": merchant_id, **attributes}.items()}
+    aws(at, "dynamodb", REGIONS[0]).put_item(TableName="merchants", Item=item)

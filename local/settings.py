@@ -1,0 +1,137 @@
+"""Where everything of the local cloud lives: ports, addresses, files. Typed, read from the environment once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: `cdk/`, `functions/` and `node_modules/` are here."""
+
+HOST = "127.0.0.1"
+ACCOUNT = "000000000000"
+REGIONS = ("us-east-1", "us-west-2")
+GLOBAL_TABLES = ("payments", "ledger", "merchants", "shards", "vault-tokens", "fraud-profiles")
+
+_EMULATOR_PORTS = dict(zip(REGIONS, (4566, 4567), strict=True))
+_GATEWAY_PORTS = dict(zip(REGIONS, (8081, 8082), strict=True))
+_EDGE_PORT = 8080
+_CARD_NETWORK_PORT = 8090
+_WEBHOOK_INBOX_PORT = 8091
+
+
+class InvalidSetting(ValueError):
+    """An environment variable has a value that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One local cloud: its home directory, its ports and the dials of its stand-ins."""
+
+    home: Path
+    port_offset: int = 0
+    replication_lag_ms: int = 50
+    card_network_latency_ms: tuple[int, int] = (200, 500)
+    edge_concurrency: int = 8
+    edge_routing: str = "round-robin"
+
+    def emulator_port(self, region: str) -> int:
+        """The port of the region's AWS emulator."""
+        return _EMULATOR_PORTS[region] + self.port_offset
+
+    def aws_url(self, region: str) -> str:
+        """The region's AWS endpoint, as `AWS_ENDPOINT_URL` wants it."""
+        return _url(self.emulator_port(region))
+
+    def gateway_url(self, region: str) -> str:
+        """The region's merchant API."""
+        return _url(self.gateway_port(region))
+
+    def gateway_port(self, region: str) -> int:
+        """The port of the region's merchant API."""
+        return _GATEWAY_PORTS[region] + self.port_offset
+
+    @property
+    def edge_port(self) -> int:
+        """The port of the health-checked edge."""
+        return _EDGE_PORT + self.port_offset
+
+    @property
+    def edge_url(self) -> str:
+        """The address merchants use."""
+        return _url(self.edge_port)
+
+    @property
+    def card_network_port(self) -> int:
+        """The port of the simulated card network."""
+        return _CARD_NETWORK_PORT + self.port_offset
+
+    @property
+    def card_network_url(self) -> str:
+        """The address of the simulated card network."""
+        return _url(self.card_network_port)
+
+    @property
+    def webhook_inbox_port(self) -> int:
+        """The port of the demo merchant's webhook endpoint."""
+        return _WEBHOOK_INBOX_PORT + self.port_offset
+
+    @property
+    def webhook_inbox_url(self) -> str:
+        """The address of the demo merchant's webhook server; it receives at `/webhooks`."""
+        return _url(self.webhook_inbox_port)
+
+    @property
+    def key_store(self) -> str:
+        """The vault's `KEY_STORE` setting."""
+        return f"file:{self.home / 'keys' / 'vault.key'}"
+
+    def path(self, *names: str) -> Path:
+        """A path under the home directory."""
+        return self.home.joinpath(*names)
+
+    def ports(self) -> dict[str, int]:
+        """Every port of this local cloud by what listens on it."""
+        named = {f"emulator {region}": self.emulator_port(region) for region in REGIONS}
+        named |= {"edge": self.edge_port} | {f"gateway {region}": self.gateway_port(region) for region in REGIONS}
+        return named | {"card network": self.card_network_port, "webhook inbox": self.webhook_inbox_port}
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Settings from these variables. Raises `InvalidSetting`, naming the variable, when one cannot be used."""
+    routing = environment.get("PAYMENTS_EDGE_ROUTING", "round-robin")
+    if routing not in ("round-robin", "primary"):
+        raise InvalidSetting(f"PAYMENTS_EDGE_ROUTING={routing}: must be round-robin or primary")
+    return Settings(
+        home=Path(environment.get("PAYMENTS_HOME") or ROOT / ".local").resolve(),
+        port_offset=_integer(environment, "PAYMENTS_PORT_OFFSET", 0),
+        replication_lag_ms=_integer(environment, "PAYMENTS_REPLICATION_LAG_MS", 50),
+        card_network_latency_ms=_span(environment, "CARD_NETWORK_LATENCY_MS", (200, 500)),
+        edge_concurrency=_integer(environment, "PAYMENTS_EDGE_CONCURRENCY", 8),
+        edge_routing=routing,
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return read(os.environ)
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal():
+        raise InvalidSetting(f"{name}={text}: must be a number, 0 or more")
+    return int(text)
+
+
+def _span(environment: Mapping[str, str], name: str, default: tuple[int, int]) -> tuple[int, int]:
+    low, _, high = environment.get(name, "{}-{}".format(*default)).partition("-")
+    if not (low.isdecimal() and (high or low).isdecimal()) or int(low) > int(high or low):
+        raise InvalidSetting(f"{name}: must be milliseconds, LOW-HIGH")
+    return int(low), int(high or low)

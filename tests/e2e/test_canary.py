@@ -1,0 +1,189 @@
+"""Promise 3: a card number never leaves the vault. A known number goes everywhere it can; then everything is searched."""
+
+import base64
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from local.client import TEST_CARD, TimedOut
+
+from tests.e2e.cloud import FIRST, SECOND, new_key, until
+
+PAN = "4000056655665556"
+CARD = {**TEST_CARD, "number": PAN, "cvc": "737"}
+TAP = "canary-tap"
+RAISES = "def handler(event, context):\n    raise RuntimeError(f'crashed with {event}')\n"
+
+
+def disguises(pan):
+    """The number as it may be written: plain, grouped, in hexadecimal, or inside base64 at any of its three alignments."""
+    groups = [pan[start:start + 4] for start in range(0, len(pan), 4)]
+    aligned = [base64.b64encode(b"\0" * shift + pan.encode())[(4 if shift else 0):-4] for shift in range(3)]
+    plain = [pan, " ".join(groups), "-".join(groups), ".".join(groups), pan.encode().hex(), f"{int(pan):x}"]
+    return [text.encode() for text in plain] + aligned
+
+
+NEEDLES = disguises(PAN)
+
+
+def found_in(content):
+    return any(needle in content for needle in NEEDLES)
+
+
+def dump(value):
+    return json.dumps(value, default=lambda other: other.decode("latin-1") if isinstance(other, bytes) else str(other)).encode()
+
+
+def tables(cloud, region):
+    for table in cloud.aws("dynamodb", region).list_tables()["TableNames"]:
+        for item in cloud.items(table, region):
+            yield f"{region} table {table}", dump({
+                name: bytes(value).decode("latin-1") if hasattr(value, "value") else value for name, value in item.items()})
+
+
+def queues(cloud, region):
+    sqs = cloud.aws("sqs", region)
+    for url in sqs.list_queues().get("QueueUrls", []):
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=120).get("Messages"):
+            for message in messages:
+                yield f"{region} queue {url.rsplit('/', 1)[-1]}", dump(message)
+
+
+def logs(cloud, region):
+    client = cloud.aws("logs", region)
+    for group in client.describe_log_groups()["logGroups"]:
+        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+            for event in page["events"]:
+                yield f"{region} log {group['logGroupName']}", event["message"].encode()
+
+
+def executions(cloud, region):
+    machines = cloud.aws("stepfunctions", region)
+    for machine in machines.list_state_machines()["stateMachines"]:
+        for execution in machines.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
+            described = machines.describe_execution(executionArn=execution["executionArn"])
+            yield f"{region} execution", dump(described)
+            history = machines.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
+            yield f"{region} execution history", dump(history["events"])
+
+
+def objects(cloud, region):
+    s3 = cloud.aws("s3", region)
+    for bucket in s3.list_buckets()["Buckets"]:
+        for item in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
+            yield f"{region} object {item['Key']}", s3.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
+
+
+def files(cloud):
+    for path in Path(cloud.home).rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield f"file {path.relative_to(cloud.home)}", path.read_bytes()
+
+
+def stand_ins(cloud):
+    for name, path in (("card_network", "authorizations"), ("webhook_inbox", "webhooks")):
+        yield name, httpx.get(f"{cloud.endpoints[name]}/{path}", trust_env=False).content
+
+
+PLACES = (tables, queues, logs, executions, objects)
+
+
+def everywhere(cloud):
+    """Every place of the platform and its surroundings, with what it holds."""
+    for region in (FIRST, SECOND):
+        for place in PLACES:
+            yield from place(cloud, region)
+    yield from files(cloud)
+    yield from stand_ins(cloud)
+
+
+def hits(cloud):
+    return sorted({name for name, content in everywhere(cloud) if found_in(content)})
+
+
+@pytest.fixture(scope="module")
+def tapped(cloud):
+    """A queue in each region that gets a copy of every event of the bus."""
+    for region in (FIRST, SECOND):
+        url = cloud.aws("sqs", region).create_queue(QueueName=TAP)["QueueUrl"]
+        arn = cloud.aws("sqs", region).get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = cloud.aws("events", region)
+        events.put_rule(Name=TAP, EventBusName="payments", EventPattern=json.dumps({"source": [{"exists": True}]}))
+        events.put_targets(Rule=TAP, EventBusName="payments", Targets=[{"Id": TAP, "Arn": arn}])
+    return cloud
+
+
+@pytest.fixture(scope="module")
+def driven(tapped):
+    """The card has been through success, decline, block, crash and bad input, in both regions."""
+    for region in (FIRST, SECOND):
+        drive(tapped, region)
+    return tapped
+
+
+def drive(cloud, region):
+    merchant, writes = cloud.merchant(region), cloud.primary()
+    succeeded = merchant.charge(amount=1900, card=CARD).body["id"]
+    declined = merchant.charge(amount=1905, card=CARD).body["id"]
+    assert merchant.settled(succeeded)["status"] == "succeeded"
+    assert merchant.settled(declined)["status"] == "failed"
+    cloud.webhook(succeeded)
+    blocks = "def handler(event, context):\n    return {**real(event, context), 'score': 99, 'reasons': ['test']}\n"
+    with cloud.broken("payments-fraud", blocks, writes):
+        assert merchant.charge(amount=1901, card=CARD).status == 402
+    for function in ("payments-vault-tokenize", "payments-fraud", "payments-ledger", "payments-vault-release"):
+        with cloud.broken(function, RAISES, writes):
+            merchant.charge(amount=1902, card=CARD)
+    with cloud.broken("payments-network", RAISES, writes):
+        crashed = merchant.charge(amount=1903, card=CARD).body["id"]
+        with pytest.raises(TimedOut):
+            merchant.settled(crashed, 3)
+    bad_inputs(cloud, region)
+
+
+def bad_inputs(cloud, region):
+    merchant = cloud.merchant(region)
+    spaced = " ".join(PAN[start:start + 4] for start in range(0, 16, 4))
+    for change in (
+        {"description": PAN}, {"metadata": {"note": spaced}}, {"metadata": {PAN: "x"}}, {"customer": {"id": PAN}},
+        {"device": {"fingerprint": PAN}}, {"unknown": PAN}, {"amount": int(PAN)}, {"currency": PAN}, {"token": PAN, "card": None},
+        {"sealed_card": PAN, "card": None}, {"card": {**CARD, "number": int(PAN)}}, {"card": {**CARD, "exp_month": "13"}},
+        {"card": {**CARD, "holder": PAN}}, {"card": {**CARD, "exp_year": 2020}}, {"card": {**CARD, "cvc": PAN}},
+        {"card": {**CARD, "number": spaced, "exp_month": 13}}, {"card": PAN}, {"card": [PAN]},
+    ):
+        answer = merchant.charge(**{"card": CARD, **change})
+        assert answer.status in (400, 402), (change, answer)
+        assert not found_in(dump(answer.body)), change
+    assert merchant.charge(key=PAN, card=CARD).status == 400
+    assert merchant.payment(PAN).status == 404
+    url, key = cloud.endpoints["regions"][region]["api"], cloud.endpoints["merchant"]["api_key"]
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": new_key()}
+    broken = f'{{"amount": 1, "card": {{"number": "{PAN}"'
+    for content in (broken, f'"{PAN}"', PAN, f"[{PAN}]", f"card={PAN}"):
+        answer = httpx.post(f"{url}/api/v1/payments/charge", content=content, headers=headers, timeout=60, trust_env=False)
+        assert answer.status_code == 400
+        assert not found_in(answer.content)
+
+
+def test_the_number_is_nowhere_outside_the_vaults_ciphertext(driven):
+    stored = [item for region in (FIRST, SECOND) for item in driven.items("vault-tokens", region) if item.get("last4") == "5556"]
+
+    assert len(stored) == 2, "the card is in the vault of both regions"
+    assert hits(driven) == []
+
+
+def test_the_hunt_finds_what_is_there(driven):
+    dynamodb = driven.aws("dynamodb", SECOND)
+    key = {"account": {"S": "planted"}, "currency": {"S": "-"}}
+    planted = [needle.decode() for needle in NEEDLES]
+    for needle in planted:
+        dynamodb.put_item(TableName="balances", Item={**key, "note": {"S": f"xx{needle}yy"}})
+        assert f"{SECOND} table balances" in {name for name, content in tables(driven, SECOND) if found_in(content)}
+    dynamodb.delete_item(TableName="balances", Key=key)
+    url = driven.aws("sqs", FIRST).get_queue_url(QueueName=TAP)["QueueUrl"]
+    driven.aws("sqs", FIRST).send_message(QueueUrl=url, MessageBody=PAN)
+    assert any(found_in(content) for _, content in queues(driven, FIRST))
+    until(lambda: [name for name, _ in everywhere(driven) if " log " in name], 1, "logs to search")
+    kinds = {name.split()[1] if name.startswith("us-") else name.split()[0] for name, _ in everywhere(driven)}
+    assert {"table", "log", "execution", "object", "file", "card_network", "webhook_inbox"} <= kinds

@@ -1,0 +1,89 @@
+"""The API: routes, who is let in, what is logged, and how it says no."""
+
+import json
+
+from tests.infrastructure.synthesis import Synthesized
+
+
+def _api(app: Synthesized) -> dict[str, dict]:
+    return app.templates["us-east-1/api"]["Resources"]
+
+
+def _routes(app: Synthesized) -> dict[str, dict]:
+    """``GET /path`` → method."""
+    resources = _api(app)
+
+    def path(resource_id: object) -> str:
+        if not (isinstance(resource_id, dict) and "Ref" in resource_id):
+            return ""
+        resource = resources[resource_id["Ref"]]["Properties"]
+        return f"{path(resource['ParentId'])}/{resource['PathPart']}"
+
+    return {
+        f"{resource['Properties']['HttpMethod']} {path(resource['Properties']['ResourceId'])}": resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::ApiGateway::Method"
+    }
+
+
+def test_every_route_but_health_asks_for_an_api_key(deployment: Synthesized) -> None:
+    routes = {route: method["AuthorizationType"] for route, method in _routes(deployment).items()}
+
+    assert routes == {
+        "POST /api/v1/payments/charge": "CUSTOM",
+        "GET /api/v1/payments/{id}": "CUSTOM",
+        "GET /health": "NONE",
+    }
+
+
+def test_the_authorizer_reads_the_authorization_header_and_is_cached_a_minute(deployment: Synthesized) -> None:
+    (authorizer,) = (r["Properties"] for r in _api(deployment).values() if r["Type"] == "AWS::ApiGateway::Authorizer")
+
+    assert authorizer["Type"] == "REQUEST"
+    assert authorizer["IdentitySource"] == "method.request.header.Authorization"
+    assert authorizer["AuthorizerResultTtlInSeconds"] == 60
+
+
+def test_the_stage_is_throttled_and_logs_nothing_a_client_wrote(deployment: Synthesized) -> None:
+    (stage,) = (r["Properties"] for r in _api(deployment).values() if r["Type"] == "AWS::ApiGateway::Stage")
+
+    (settings,) = stage["MethodSettings"]
+    assert settings["DataTraceEnabled"] is False and settings["LoggingLevel"] == "OFF"
+    assert settings["ThrottlingRateLimit"] and settings["ThrottlingBurstLimit"]
+    logged = set(json.loads(stage["AccessLogSetting"]["Format"]).values())
+    assert not [value for value in logged if any(word in value for word in ("path", "query", "header", "userAgent"))]
+    assert "$context.resourcePath" in logged
+
+
+def test_gateway_errors_have_the_platforms_form(deployment: Synthesized) -> None:
+    found = {}
+    for resource in _api(deployment).values():
+        if resource["Type"] == "AWS::ApiGateway::GatewayResponse":
+            properties = resource["Properties"]
+            error = json.loads(properties["ResponseTemplates"]["application/json"])["error"]
+            assert set(error) == {"type", "code", "message", "request_id"}
+            assert error["request_id"] == "$context.requestId"
+            found[properties["ResponseType"]] = (properties.get("StatusCode"), error["type"])
+
+    assert found["UNAUTHORIZED"] == found["ACCESS_DENIED"] == ("401", "authentication_error")
+    assert found["THROTTLED"] == ("429", "rate_limit_error")
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(found)
+
+
+def test_production_is_behind_a_firewall_that_samples_no_requests(production: Synthesized, local: Synthesized) -> None:
+    acls = [acl["Properties"] for _, acl in production.of_type("AWS::WAFv2::WebACL")]
+
+    assert len(acls) == len(list(production.of_type("AWS::WAFv2::WebACLAssociation"))) == 2
+    for acl in acls:
+        rules = {rule["Name"] for rule in acl["Rules"]}
+        assert {"AWSManagedRulesCommonRuleSet", "rate-limit"} <= rules
+        for thing in (acl, *acl["Rules"]):
+            assert thing["VisibilityConfig"]["SampledRequestsEnabled"] is False
+    assert not list(local.of_type("AWS::WAFv2::WebACL"))
+
+
+def test_the_stack_says_where_the_api_is(deployment: Synthesized) -> None:
+    outputs = deployment.templates["us-east-1/api"]["Outputs"]
+
+    assert outputs["ApiStage"]["Value"] == "live"
+    assert {"ApiId", "ApiUrl"} <= set(outputs)

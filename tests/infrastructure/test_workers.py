@@ -1,0 +1,97 @@
+"""Queues and workers: nothing is dropped silently."""
+
+import json
+
+from cdk import names
+from cdk.config import FUNCTIONS
+from tests.infrastructure.policies import text
+from tests.infrastructure.synthesis import Synthesized
+
+QUEUES = {names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE}
+
+
+def _queues(app: Synthesized) -> dict[str, dict]:
+    return {
+        queue["Properties"]["QueueName"]: queue["Properties"]
+        for path, queue in app.of_type("AWS::SQS::Queue")
+        if path.startswith("us-east-1/")
+    }
+
+
+def _sources(app: Synthesized, kind: str) -> dict[str, dict]:
+    """Event sources of the first region by the function they feed."""
+    found = {}
+    for path, source in app.of_type("AWS::Lambda::EventSourceMapping"):
+        region, stack, _ = path.split("/")
+        target = app.templates[f"{region}/{stack}"]["Resources"][source["Properties"]["FunctionName"]["Ref"]]
+        if region == "us-east-1" and ("StartingPosition" in source["Properties"]) == (kind == "stream"):
+            found[target["Properties"]["FunctionName"]] = source["Properties"]
+    return found
+
+
+def test_every_worker_has_a_queue_and_dead_letters_for_14_days(deployment: Synthesized) -> None:
+    queues = _queues(deployment)
+
+    assert set(queues) == QUEUES | set(names.DEAD_LETTER_QUEUES)
+    for name in names.DEAD_LETTER_QUEUES:
+        assert queues[name]["MessageRetentionPeriod"] == 14 * 86_400, name
+    for name in QUEUES:
+        assert "DeadLetters" in text(queues[name]["RedrivePolicy"]["deadLetterTargetArn"]), name
+        assert queues[name]["SqsManagedSseEnabled"] is True, name
+        assert queues[name]["ReceiveMessageWaitTimeSeconds"] == 20, name
+
+
+def test_a_message_stays_hidden_for_six_time_outs(production: Synthesized) -> None:
+    for name in QUEUES:
+        assert _queues(production)[name]["VisibilityTimeout"] >= 6 * FUNCTIONS[name].timeout_s, name
+
+
+def test_messages_fail_one_by_one(deployment: Synthesized) -> None:
+    sources = _sources(deployment, "queue")
+
+    assert set(sources) == QUEUES
+    for name, source in sources.items():
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"], name
+        assert source["ScalingConfig"]["MaximumConcurrency"] >= 2, name
+
+
+def test_the_projector_fails_by_whole_batches_that_end_as_dead_letters(deployment: Synthesized) -> None:
+    """Its marker of what was counted stands under a batch's first record: half a batch would have none."""
+    (source,) = _sources(deployment, "stream").values()
+
+    assert "ProjectorDeadLetters" in text(source["DestinationConfig"]["OnFailure"]["Destination"])
+    assert not source.get("BisectBatchOnFunctionError") and "FunctionResponseTypes" not in source
+
+
+def test_every_dead_letter_queue_has_an_alarm_that_tells_the_topic(deployment: Synthesized) -> None:
+    watched = set()
+    for path, alarm in deployment.of_type("AWS::CloudWatch::Alarm"):
+        properties = alarm["Properties"]
+        assert text(properties["AlarmActions"][0]).endswith(":payments-alarms"), path
+        if properties.get("MetricName") == "ApproximateNumberOfMessagesVisible":
+            assert (properties["Threshold"], properties["ComparisonOperator"]) == (0, "GreaterThanThreshold"), path
+            region, stack, _ = path.split("/")
+            queue = properties["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+            watched.add(deployment.templates[f"{region}/{stack}"]["Resources"][queue]["Properties"]["QueueName"])
+
+    assert watched == set(names.DEAD_LETTER_QUEUES)
+
+
+def test_events_are_routed_to_their_workers(deployment: Synthesized) -> None:
+    routes = {}
+    for path, rule in deployment.of_type("AWS::Events::Rule"):
+        if path.startswith("us-east-1/") and "EventPattern" in rule["Properties"]:
+            pattern, (target,) = rule["Properties"]["EventPattern"], rule["Properties"]["Targets"]
+            assert pattern["source"] == ["payments"]
+            assert "DeadLetters" in text(target["DeadLetterConfig"]["Arn"]), "what cannot be sent is a dead letter too"
+            queue = deployment.templates["us-east-1/workers"]["Resources"][target["Arn"]["Fn::GetAtt"][0]]
+            routes[json.dumps(pattern["detail-type"])] = queue["Properties"]["QueueName"]
+
+    assert routes == {'["charge_authorized"]': names.NETWORK_QUEUE, '["payment_result"]': names.FANOUT_QUEUE}
+
+
+def test_the_sweeper_runs_every_minute(deployment: Synthesized) -> None:
+    rules = [rule["Properties"] for _, rule in deployment.of_type("AWS::Events::Rule")]
+    schedules = [rule["ScheduleExpression"] for rule in rules if "ScheduleExpression" in rule]
+
+    assert schedules == ["rate(1 minute)"] * 2
