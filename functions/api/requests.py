@@ -21,6 +21,11 @@ _DIGIT_RUNS = re.compile(r"\d+(?:[ .\-_/]{1,2}\d+)*")
 _RANDOM_IDS = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE)
 """UUIDs and digests. They are what idempotency keys are made of, and one in a thousand has digits that pass Luhn."""
 
+_SEALED_FORM = re.compile(r"[\w-]{20,1000}\.\.[\w-]{16}\.[\w-]{20,2000}\.[\w-]{22}", re.ASCII)
+"""A compact JWE as ECDH-ES with A256GCM makes it (RFC 7516, section 7.1): no encrypted key, IV of 96 bits, tag of 128.
+What has another form is no ciphertext, and might be a number in clear: it must not reach the saga."""
+
+_TOKEN_FORM = re.compile(r"tok_[a-z0-9]{20,80}")
 _LONGEST_PAN, _SHORTEST_PAN = 19, 13
 
 
@@ -150,8 +155,10 @@ def _check_card_choice(request: ChargeRequest) -> None:
     given = [name for name in _CARD_FIELDS if getattr(request, name) is not None]
     if len(given) != 1:
         raise InvalidRequest("card_required", "Send exactly one of card, sealed_card and token.", param="card")
-    if request.token is not None:
-        refuse_card_number(request.token, "token")
+    if request.sealed_card is not None and not _SEALED_FORM.fullmatch(request.sealed_card):
+        raise InvalidRequest("sealed_card_invalid", "sealed_card must be a compact JWE.", param="sealed_card")
+    if request.token is not None and not _TOKEN_FORM.fullmatch(request.token):
+        raise InvalidRequest("invalid_field", "This is not a card token.", param="token")
     if len(request.metadata) > MAXIMUM_METADATA:
         raise InvalidRequest("invalid_field", f"At most {MAXIMUM_METADATA} metadata entries.", param="metadata")
 
@@ -159,12 +166,12 @@ def _check_card_choice(request: ChargeRequest) -> None:
 def _check_texts(content: dict[str, Any]) -> None:
     """Refuses overlong texts and card numbers anywhere but in the card itself."""
     for name, value in content.items():
-        if name in _CARD_FIELDS:
+        if name == "card":
             continue
         param = name if name in ChargeRequest.__struct_fields__ else None
         for text in (name, *_texts(value)):
             refuse_card_number(text, param)
-            if len(text) > _TEXT:
+            if len(text) > _TEXT and name != "sealed_card":
                 raise InvalidRequest("invalid_field", f"A text has at most {_TEXT} characters.", param=param)
 
 

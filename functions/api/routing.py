@@ -1,6 +1,7 @@
 """Writes go to the primary region of the merchant's shard, by invoking this function's twin there."""
 
 import json
+import time
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,6 +17,11 @@ FORWARDED_BY = "forwarded_by"
 _DEADLINE_SECONDS = 25
 """Within API Gateway's 29 seconds, so that this region can still answer."""
 
+_PAUSE_SECONDS = 30
+"""How long a region that did not answer is not asked again by this process: only one charge waits for a frozen one."""
+
+_paused_until: dict[str, float] = {}
+
 
 def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | None:
     """The answer of the primary region's twin to this event with this body; None when this region is to do the work.
@@ -24,7 +30,7 @@ def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | 
     it here instead is safe, because both regions derive the same ids and the card network is idempotent on them.
     """
     primary = regions.primary(shard)
-    if primary == regions.here() or event.get(FORWARDED_BY):
+    if primary == regions.here() or event.get(FORWARDED_BY) or time.monotonic() < _paused_until.get(primary, 0):
         return None
     forwarded = {**event, "body": body.decode(), "isBase64Encoded": False, FORWARDED_BY: regions.here()}
     twin = client("lambda", primary, regions.endpoints().get(primary), read_timeout=_DEADLINE_SECONDS, attempts=1)
@@ -32,6 +38,7 @@ def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | 
         answer = twin.invoke(FunctionName=settings().aws_lambda_function_name, Payload=json.dumps(forwarded))
     except (BotoCoreError, ClientError) as error:
         logger.warning("primary region does not answer", extra={"primary": primary, "fault": type(error).__name__})
+        _paused_until[primary] = time.monotonic() + _PAUSE_SECONDS
         return None
     if "FunctionError" in answer:
         logger.warning("primary region failed", extra={"primary": primary})

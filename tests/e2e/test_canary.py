@@ -45,7 +45,7 @@ def tables(cloud, region):
 def queues(cloud, region):
     sqs = cloud.aws("sqs", region)
     for url in sqs.list_queues().get("QueueUrls", []):
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=120).get("Messages"):
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=120, WaitTimeSeconds=0).get("Messages"):
             for message in messages:
                 yield f"{region} queue {url.rsplit('/', 1)[-1]}", dump(message)
 

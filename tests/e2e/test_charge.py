@@ -91,10 +91,10 @@ def test_the_same_card_has_the_same_token_in_both_regions(cloud):
     assert len(tokens) == 1
 
 
-@pytest.mark.parametrize("key", ["", "sk_test_x", "sk_local_" + "a" * 24 + "_" + "b" * 43])
+@pytest.mark.parametrize("key", ["x", "sk_test_x", "sk_local_" + "a" * 24 + "_" + "b" * 43])
 @pytest.mark.parametrize("region", [FIRST, SECOND])
 def test_an_unknown_key_is_401_in_the_platforms_form(cloud, region, key):
-    answer = cloud.merchant(region, api_key=key or " ").charge()
+    answer = cloud.merchant(region, api_key=key).charge()
 
     assert answer.status == 401
     assert answer.body["error"]["type"] == "authentication_error"
@@ -104,7 +104,7 @@ def test_an_unknown_key_is_401_in_the_platforms_form(cloud, region, key):
     ({"amount": 0}, 400, "invalid_amount"), ({"description": TEST_CARD["number"]}, 400, "card_data_in_field"),
     ({"card": {**TEST_CARD, "number": "4242424242424241"}}, 402, "incorrect_number"),
     ({"card": {**TEST_CARD, "exp_year": 2020}}, 402, "expired_card"),
-    ({"sealed_card": "not.a.jwe"}, 402, "sealed_card_invalid"),
+    ({"sealed_card": "not.a.jwe"}, 400, "sealed_card_invalid"),
 ])
 def test_a_bad_charge_is_refused_with_a_clear_error(cloud, change, status, code):
     answer = cloud.merchant().charge(**change)

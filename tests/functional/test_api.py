@@ -35,6 +35,13 @@ def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=Non
     }
 
 
+def sealed():
+    """A card sealed as a merchant does it."""
+    header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": "sealing-1", "merchant": MERCHANT, "nonce": "n", "iat": 1, "exp": 2}
+    registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
+    return jwe.encrypt_compact(header, json.dumps(CARD).encode(), KEY, registry=registry)
+
+
 class Vault:
     """Stands in for the Lambda service: answers the vault's public key, and counts."""
 
@@ -126,11 +133,24 @@ def test_a_replay_shows_the_answer_of_then_and_the_payment_shows_now(call, sagas
 
 
 def test_the_same_card_sealed_anew_is_the_same_request(call):
-    charge(call, {**BODY, "card": None, "sealed_card": "one"})
+    charge(call, {**BODY, "card": None, "sealed_card": sealed()})
 
-    status, _, headers = charge(call, {**BODY, "card": None, "sealed_card": "two"})
+    status, _, headers = charge(call, {**BODY, "card": None, "sealed_card": sealed()})
 
     assert (status, headers["Idempotent-Replayed"]) == (201, ["true"])
+
+
+@pytest.mark.parametrize("change", [
+    {"sealed_card": PAN}, {"sealed_card": "not.a.jwe"}, {"sealed_card": ""}, {"sealed_card": "a" * 5000},
+    {"sealed_card": f"{PAN}{PAN}..{'a' * 16}.{'a' * 40}.{'a' * 22}"}, {"token": PAN}, {"token": "tok_"}, {"token": "tok_" + "A" * 52},
+    {"token": f"tok_{PAN}aaaaaaaa"},
+])
+def test_what_is_not_sealed_and_not_a_token_never_reaches_the_saga(call, sagas, change):
+    status, body, _ = charge(call, {**BODY, "card": None, **change})
+
+    assert status == 400
+    assert PAN not in json.dumps(body)
+    assert sagas == []
 
 
 @pytest.mark.parametrize("change", [
@@ -340,6 +360,7 @@ def twin(call, monkeypatch):
         stand_in = Twin(answer)
         monkeypatch.setattr(regions, "primary", lambda shard: "us-west-2")
         monkeypatch.setattr(routing, "client", lambda *_, **__: stand_in)
+        monkeypatch.setattr(routing, "_paused_until", {})
         return stand_in
     return answering
 
@@ -375,6 +396,14 @@ def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault
 
     assert charge(call)[0] == 201
     assert len(sagas) == 1
+
+
+def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, twin):
+    from botocore.exceptions import ReadTimeoutError
+    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+
+    assert [charge(call, key=f"key-{number}")[0] for number in range(3)] == [201, 201, 201]
+    assert len(stand_in.events) == 1
 
 
 def test_the_shard_map_says_who_is_primary(tables):
