@@ -195,17 +195,17 @@ def _settings() -> Settings:
 def _failures() -> Iterator[None]:
     """What can go wrong is told in a sentence, not in a traceback."""
     from local.demo import NotAsPromised
-    from local.invoke import UnknownPlaceholder
+    from local.invoke import InvalidEvent
 
     told = (platform.StartFailed, platform.AlreadyRunning, platform.NotRunning, ports.PortTaken, TimedOut,
-            NotAsPromised, UnknownPlaceholder)
+            NotAsPromised, InvalidEvent)
     try:
         yield
     except told as error:
         console.print(str(error), markup=False)
         raise typer.Exit(1) from None
     except (httpx.HTTPError, BotoCoreError, ClientError) as error:
-        console.print(f"no answer: {error}", markup=False)
+        console.print(f"failed: {error}", markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

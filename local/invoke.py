@@ -16,15 +16,17 @@ from joserfc.jwk import ECKey
 
 from local.client import TEST_CARD, Client, new_key, until
 from local.deploy import aws
+from local.seed import DEMO_ENDPOINT
 from local.settings import Settings
+from payments import identifiers
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 _SEALED_SECONDS = 300
 _ARRIVAL_SECONDS = 30
 
 
-class UnknownPlaceholder(ValueError):
-    """The event has a `${…}` that nothing stands for."""
+class InvalidEvent(ValueError):
+    """The file holds no JSON, or a `${…}` that nothing stands for."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ def invoke(at: Settings, endpoints: dict[str, Any], function: str, event: Any, r
 
 
 def read_event(file: Path) -> Any:
-    """The event in a file."""
-    return json.loads(file.read_text())
+    """The event in a file. Raises `InvalidEvent`."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidEvent(f"{file}: {error}") from None
 
 
 class Placeholders:
@@ -64,7 +69,7 @@ class Placeholders:
     def fill(self, event: Any) -> Any:
         """The event with every `${name}` replaced; a text that is nothing else may become any JSON value.
 
-        Raises `UnknownPlaceholder`.
+        Raises `InvalidEvent`.
         """
         if isinstance(event, dict):
             return {name: self.fill(value) for name, value in event.items()}
@@ -79,6 +84,9 @@ class Placeholders:
     def _value(self, name: str) -> Any:
         makers: dict[str, Callable[[], Any]] = {
             "merchant_id": lambda: self._endpoints["merchant"]["id"],
+            "shard": lambda: str(identifiers.merchant_shard(self._endpoints["merchant"]["id"])),
+            "endpoint_id": lambda: DEMO_ENDPOINT,
+            "idempotency_key": new_key,
             "api_key": lambda: self._endpoints["merchant"]["api_key"],
             "region": lambda: self._region,
             "now": lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -88,7 +96,7 @@ class Placeholders:
             "payment": self._payment,
         }
         if name not in makers:
-            raise UnknownPlaceholder(f"${{{name}}}; there are {', '.join(sorted(makers))}")
+            raise InvalidEvent(f"${{{name}}}; there are {', '.join(sorted(makers))}")
         if name not in self._made:
             self._made[name] = makers[name]()
         return self._made[name]

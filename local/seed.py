@@ -15,6 +15,9 @@ from local.settings import REGIONS, Settings
 from payments import clock, identifiers, signing
 from payments.merchants import api_key_kind, new_api_key
 
+DEMO_ENDPOINT = "we_demo"
+"""Id of the demo merchant's webhook endpoint."""
+
 _ARRIVAL_SECONDS = 30
 
 
@@ -36,7 +39,7 @@ def seed(at: Settings) -> tuple[Merchant, list[Merchant]]:
     secret = signing.new_secret()
     webhook_inbox.write_secrets(at.home, [secret])
     demo = make_merchant(at, "Demo merchant", identifiers.new_merchant_id())
-    endpoint = {"kind": "webhook_endpoint#we_demo", "url": f"{at.webhook_inbox_url}/webhooks", "secret": secret}
+    endpoint = {"kind": f"webhook_endpoint#{DEMO_ENDPOINT}", "url": f"{at.webhook_inbox_url}/webhooks", "secret": secret}
     _put(at, demo.merchant_id, **endpoint, status="enabled", created_at=clock.now())
     warmers = [make_merchant(at, f"Warm-up of {region}", _merchant_of(index)) for index, region in enumerate(REGIONS)]
     await_arrival(at, warmers[-1])

@@ -10,7 +10,7 @@ from joserfc.jwk import ECKey
 from local import deploy
 from local.card_network import card_data_in
 from local.demo import new_card_number, sums_of
-from local.invoke import Placeholders, UnknownPlaceholder, plain, seal
+from local.invoke import Placeholders, InvalidEvent, plain, seal
 from local.settings import Settings
 
 ENDPOINTS = {"merchant": {"id": "mer_1", "api_key": "sk_local_1_x"}}
@@ -47,7 +47,7 @@ def test_a_whole_value_keeps_its_type_and_inside_a_text_it_is_json(
 
 
 def test_an_unknown_placeholder_is_named(placeholders: Placeholders) -> None:
-    with pytest.raises(UnknownPlaceholder, match="colour"):
+    with pytest.raises(InvalidEvent, match="colour"):
         placeholders.fill("${colour}")
 
 
