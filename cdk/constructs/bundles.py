@@ -34,7 +34,7 @@ PLATFORM = (
     "--only-binary=:all:",
 )
 
-_LIGHTGBM_PYTHON = "lightgbm* scikit_learn* sklearn numpy* scipy* joblib* cloudpickle* threadpoolctl* narwhals*".split()
+_LIGHTGBM_PYTHON = ["lightgbm*", "scikit_learn*", "sklearn", "numpy*", "scipy*", "joblib*", "cloudpickle*", "threadpoolctl*", "narwhals*"]
 
 Finish = Callable[[Path], None]
 """A last step over a layer's folder, after pip."""

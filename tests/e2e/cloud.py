@@ -13,6 +13,7 @@ import boto3
 import httpx
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
+
 from local.client import Client, new_key, until, webhook
 
 FIRST, SECOND = "us-east-1", "us-west-2"

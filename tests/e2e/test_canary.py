@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from local.client import TEST_CARD, TimedOut
 
+from local.client import TEST_CARD, TimedOut
 from tests.e2e.cloud import FIRST, SECOND, new_key, until
 
 PAN = "4000056655665556"

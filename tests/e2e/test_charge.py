@@ -1,8 +1,8 @@
 """A real charge travels the whole path, in two regions."""
 
 import pytest
-from local.client import TEST_CARD
 
+from local.client import TEST_CARD
 from tests.e2e.cloud import FIRST, SECOND, new_key, until
 
 

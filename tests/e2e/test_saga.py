@@ -1,8 +1,8 @@
 """Every branch of the saga, with real functions of which one is broken on purpose."""
 
 import pytest
-from local.client import TEST_CARD
 
+from local.client import TEST_CARD
 from tests.e2e.cloud import new_key, until
 
 AMEX = {**TEST_CARD, "number": "378282246310005", "cvc": "1234"}

@@ -3,6 +3,7 @@
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
+
 from payments import books, clients, identifiers, regions
 from payments.lifecycle import Payment, Status
 from payments.merchants import MerchantItem, api_key_kind, new_api_key

@@ -4,10 +4,11 @@ import io
 import json
 
 import pytest
-from functions.api import app, routing, saga, sealing
-from functions.ledger import app as ledger
 from joserfc import jwe
 from joserfc.jwk import ECKey
+
+from functions.api import app, routing, saga, sealing
+from functions.ledger import app as ledger
 from payments import books, clients, identifiers, regions
 
 PAN = "4242424242424242"
@@ -249,6 +250,7 @@ def test_an_order_number_is_not_a_card_number(call):
 
 def test_raw_cards_are_refused_where_the_deployment_does_not_allow_them(call, sagas, monkeypatch):
     import msgspec
+
     from functions.api import charges
     closed = msgspec.structs.replace(charges.settings(), raw_cards_allowed=False)
     monkeypatch.setattr(charges, "settings", lambda: closed)

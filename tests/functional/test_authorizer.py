@@ -1,6 +1,7 @@
 """API keys: stored as hashes only, and good for one merchant."""
 
 import pytest
+
 from functions.authorizer import app
 from payments import identifiers
 from payments.merchants import MerchantItem, api_key_kind

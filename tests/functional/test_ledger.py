@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from functions.ledger import app
 from payments import books
 from payments.journal import totals

@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from functions.network import app, authorization, card_network, vault
 from payments import books, events, lifecycle
 from payments.journal import totals

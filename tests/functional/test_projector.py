@@ -3,9 +3,10 @@
 import random
 
 from boto3.dynamodb.types import TypeSerializer
-from functions.projector import app
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from functions.projector import app
 from payments import clients
 from payments.journal import Parties, Phase
 

@@ -1,6 +1,7 @@
 """The sweeper: no accepted charge is lost."""
 
 import pytest
+
 from functions.sweeper import app
 from payments import events, regions
 from payments.identifiers import merchant_shard

@@ -5,11 +5,12 @@ import json
 import boto3
 import pytest
 import requests
-from functions.webhooks import app, delivery
 from moto.backends import get_backend
+from standardwebhooks.webhooks import Webhook
+
+from functions.webhooks import app, delivery
 from payments import clients, signing
 from payments.merchants import MerchantItem
-from standardwebhooks.webhooks import Webhook
 
 MERCHANT = "mer_" + "a" * 24
 EVENT = {"id": "evt_1", "type": "payment.succeeded", "merchant_id": MERCHANT, "payment_id": "pay_1", "data": {"amount": 1}}

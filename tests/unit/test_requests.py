@@ -5,9 +5,10 @@ import random
 import uuid
 
 import pytest
-from functions.api.requests import refuse_card_number
 from hypothesis import given
 from hypothesis import strategies as st
+
+from functions.api.requests import refuse_card_number
 from payments.errors import InvalidRequest
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from payments import identifiers
 
 text = st.text(max_size=40)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from payments.journal import Entry, Journal, Parties, Phase, Side, UnbalancedJournal, totals
 
 amounts = st.integers(min_value=1, max_value=10**12)

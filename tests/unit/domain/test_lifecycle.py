@@ -1,6 +1,7 @@
 """A payment's states follow each other only as they may, each step with its journal."""
 
 import pytest
+
 from payments.journal import Phase
 from payments.lifecycle import (
     FOLLOWING,

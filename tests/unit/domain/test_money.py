@@ -1,6 +1,7 @@
 """Amounts are integers in minor units of a currency that exists."""
 
 import pytest
+
 from payments.money import MAXIMUM_AMOUNT, InvalidMoney, Money, exponent
 
 

@@ -4,8 +4,9 @@ import base64
 import time
 
 import pytest
-from payments import signing
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from payments import signing
 
 BODY = b'{"id":"evt_1"}'
 

@@ -10,7 +10,7 @@ from joserfc.jwk import ECKey
 from local import deploy
 from local.card_network import card_data_in
 from local.demo import new_card_number, sums_of
-from local.invoke import Placeholders, InvalidEvent, plain, seal
+from local.invoke import InvalidEvent, Placeholders, plain, seal
 from local.settings import Settings
 
 ENDPOINTS = {"merchant": {"id": "mer_1", "api_key": "sk_local_1_x"}}
