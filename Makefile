@@ -34,6 +34,7 @@ test: setup ## all tests: unit, functional, infrastructure, end to end
 
 lint: setup ## style, types, and the walls between the rooms
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy layers/payments/python functions
 	$(BIN)/lint-imports
 

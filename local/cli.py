@@ -197,8 +197,15 @@ def _failures() -> Iterator[None]:
     from local.demo import NotAsPromised
     from local.invoke import InvalidEvent
 
-    told = (platform.StartFailed, platform.AlreadyRunning, platform.NotRunning, ports.PortTaken, TimedOut,
-            NotAsPromised, InvalidEvent)
+    told = (
+        platform.StartFailed,
+        platform.AlreadyRunning,
+        platform.NotRunning,
+        ports.PortTaken,
+        TimedOut,
+        NotAsPromised,
+        InvalidEvent,
+    )
     try:
         yield
     except told as error:

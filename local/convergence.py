@@ -193,6 +193,8 @@ def canonical(image: Image | None) -> str:
 
 def _ordered(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: sorted(part, key=str) if name in ("SS", "NS", "BS") and isinstance(part, list) else _ordered(part)
-                for name, part in value.items()}
+        return {
+            name: sorted(part, key=str) if name in ("SS", "NS", "BS") and isinstance(part, list) else _ordered(part)
+            for name, part in value.items()
+        }
     return [_ordered(part) for part in value] if isinstance(value, list) else value

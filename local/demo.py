@@ -33,8 +33,15 @@ class Demo:
 
     def play(self) -> None:
         """All scenes in order."""
-        scenes = (self.succeeds, self.replays, self.refuses_other_request, self.blocks, self.declines, self.crosses,
-                  self.balances)
+        scenes = (
+            self.succeeds,
+            self.replays,
+            self.refuses_other_request,
+            self.blocks,
+            self.declines,
+            self.crosses,
+            self.balances,
+        )
         for number, scene in enumerate(scenes, 1):
             self._console.rule(f"[bold]{number}. {scene.__doc__}", align="left")
             scene()
@@ -137,8 +144,11 @@ class Demo:
         return journals
 
     def _show_balances(self, payment_id: str) -> None:
-        accounts = {(entry["account"], entry["currency"])
-                    for journal in items(self._at, REGIONS[0], "ledger", payment_id) for entry in journal["entries"]}
+        accounts = {
+            (entry["account"], entry["currency"])
+            for journal in items(self._at, REGIONS[0], "ledger", payment_id)
+            for entry in journal["entries"]
+        }
         table = Table("account", "currency", "counters", title=f"Balances in {REGIONS[0]}")
         for account, currency in sorted(accounts):
             look = partial(self._balance, account, currency)
@@ -155,8 +165,10 @@ class Demo:
 
     def _released(self, token: str) -> bool:
         """A released token is gone or carries the time of its release, in both regions (functions/vault/store.py)."""
-        found = [aws(self._at, "dynamodb", region).get_item(TableName="vault-tokens", Key={"token": {"S": token}})
-                 for region in REGIONS]
+        found = [
+            aws(self._at, "dynamodb", region).get_item(TableName="vault-tokens", Key={"token": {"S": token}})
+            for region in REGIONS
+        ]
         return all("Item" not in answer or "released_at" in answer["Item"] for answer in found)
 
     def _all_journals(self, region: str) -> list[dict[str, Any]]:

@@ -119,8 +119,14 @@ def _cdk(at: Settings, run: Run, name: str, region: str, arguments: list[str], d
     command = [str(_NODE / "node"), str(_NODE / "cdk"), *arguments, "--no-notices", "--no-color"]
     with log.open("wb") as output:
         finished = subprocess.run(
-            command, cwd=directory, env=_environment(at, run, region), stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, timeout=_DEPLOY_SECONDS, check=False,
+            command,
+            cwd=directory,
+            env=_environment(at, run, region),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_DEPLOY_SECONDS,
+            check=False,
         )
     if finished.returncode:
         raise DeploymentFailed(f"cdk {name} failed ({log}):\n{tail(log)}")

@@ -29,8 +29,16 @@ MAX_BODY = 10 * 1024 * 1024
 _TIMEOUT_SECONDS = 60.0
 """API Gateway's 29 s, and as much again, because cold starts on one machine are slow."""
 _PROBE_EVERY, _PROBE_BUDGET, _FAILURES = 3.0, 3.0, 3
-_HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-               "transfer-encoding", "upgrade"}  # RFC 9110, section 7.6.1
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}  # RFC 9110, section 7.6.1
 _NOT_SENT_BACK = _HOP_BY_HOP | {"content-length", "content-encoding", "date", "server"}
 _NOT_SENT_ON = _HOP_BY_HOP | {"host", "content-length"}
 
@@ -126,7 +134,8 @@ class Proxy:
         answer = await self._client.request(request.method, target.decode("latin-1"), headers=headers, content=body)
         response = Response(answer.content, answer.status_code)
         response.raw_headers = [
-            (name.lower(), value) for name, value in answer.headers.raw
+            (name.lower(), value)
+            for name, value in answer.headers.raw
             if name.lower().decode("latin-1") not in _NOT_SENT_BACK
         ] + [(b"content-length", str(len(answer.content)).encode()), (b"x-served-by", region.name.encode())]
         return response

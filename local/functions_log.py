@@ -11,7 +11,8 @@ def recent(at: Settings, region: str, function: str, lines: int) -> list[str]:
     groups = logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]
     found = [
         event
-        for group in groups if group["logGroupName"].endswith(name)
+        for group in groups
+        if group["logGroupName"].endswith(name)
         for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
     ]
     latest = sorted(found, key=lambda event: int(event["timestamp"]))[-lines:]

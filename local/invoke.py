@@ -117,8 +117,13 @@ def seal(card: dict[str, Any], key: dict[str, Any], merchant_id: str) -> str:
     """The card as a merchant would seal it: a compact JWE to the vault's public key."""
     now = int(time.time())
     header = {
-        "alg": "ECDH-ES", "enc": "A256GCM", "kid": key["kid"], "merchant": merchant_id, "nonce": new_key(),
-        "iat": now, "exp": now + _SEALED_SECONDS,
+        "alg": "ECDH-ES",
+        "enc": "A256GCM",
+        "kid": key["kid"],
+        "merchant": merchant_id,
+        "nonce": new_key(),
+        "iat": now,
+        "exp": now + _SEALED_SECONDS,
     }
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
     return jwe.encrypt_compact(header, json.dumps(card).encode(), ECKey.import_key(key), registry=registry)
@@ -137,7 +142,7 @@ def items(at: Settings, region: str, table: str, payment_id: str) -> list[dict[s
 
 def plain(value: dict[str, Any]) -> Any:
     """A DynamoDB attribute as a plain value."""
-    (kind, content), = value.items()
+    ((kind, content),) = value.items()
     match kind:
         case "N":
             return int(content) if content.lstrip("-").isdecimal() else float(content)

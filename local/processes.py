@@ -69,8 +69,13 @@ class Run:
         """Start a process in a group of its own, with its output in this file, and record it."""
         with log.open("ab") as output:
             started = subprocess.Popen(
-                command, cwd=ROOT, env={**environment, RUN_VARIABLE: self.run_id}, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                command,
+                cwd=ROOT,
+                env={**environment, RUN_VARIABLE: self.run_id},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.processes.append(Process(name, started.pid, born(started.pid) or "", port))
         self.save()
@@ -180,4 +185,3 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
 def _born_by_ps(pid: int) -> str | None:
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip() or None
-

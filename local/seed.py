@@ -39,7 +39,11 @@ def seed(at: Settings) -> tuple[Merchant, list[Merchant]]:
     secret = signing.new_secret()
     webhook_inbox.write_secrets(at.home, [secret])
     demo = make_merchant(at, "Demo merchant", identifiers.new_merchant_id())
-    endpoint = {"kind": f"webhook_endpoint#{DEMO_ENDPOINT}", "url": f"{at.webhook_inbox_url}/webhooks", "secret": secret}
+    endpoint = {
+        "kind": f"webhook_endpoint#{DEMO_ENDPOINT}",
+        "url": f"{at.webhook_inbox_url}/webhooks",
+        "secret": secret,
+    }
     _put(at, demo.merchant_id, **endpoint, status="enabled", created_at=clock.now())
     warmers = [make_merchant(at, f"Warm-up of {region}", _merchant_of(index)) for index, region in enumerate(REGIONS)]
     await_arrival(at, warmers[-1])
@@ -80,13 +84,18 @@ def write_endpoints(at: Settings, demo: Merchant) -> Path:
     file = at.path("endpoints.json")
     regions = {region: {"api": at.gateway_url(region), "aws": at.aws_url(region)} for region in REGIONS}
     file.touch(mode=0o600)
-    file.write_text(json.dumps({
-        "edge": at.edge_url,
-        "regions": regions,
-        "merchant": {"id": demo.merchant_id, "api_key": demo.api_key},
-        "webhook_inbox": at.webhook_inbox_url,
-        "card_network": at.card_network_url,
-    }, indent=2))
+    file.write_text(
+        json.dumps(
+            {
+                "edge": at.edge_url,
+                "regions": regions,
+                "merchant": {"id": demo.merchant_id, "api_key": demo.api_key},
+                "webhook_inbox": at.webhook_inbox_url,
+                "card_network": at.card_network_url,
+            },
+            indent=2,
+        )
+    )
     return file
 
 

@@ -3,11 +3,22 @@
 import os
 
 os.environ.update(
-    AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing",
-    ENVIRONMENT="local", POWERTOOLS_SERVICE_NAME="payments", REGIONS='{"us-east-1": "", "us-west-2": ""}',
-    EVENT_BUS="payments", CHARGE_STATE_MACHINE_ARN="arn:aws:states:us-east-1:123456789012:stateMachine:payments-charge",
-    PUBLIC_KEY_FUNCTION="payments-vault-public-key", DETOKENIZE_FUNCTION="payments-vault-detokenize",
-    AWS_LAMBDA_FUNCTION_NAME="payments-api", RAW_CARDS_ALLOWED="true", CARD_NETWORK_URL="http://127.0.0.1:1",
+    AWS_REGION="us-east-1",
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_ACCESS_KEY_ID="testing",
+    AWS_SECRET_ACCESS_KEY="testing",
+    ENVIRONMENT="local",
+    POWERTOOLS_SERVICE_NAME="payments",
+    REGIONS='{"us-east-1": "", "us-west-2": ""}',
+    EVENT_BUS="payments",
+    CHARGE_STATE_MACHINE_ARN="arn:aws:states:us-east-1:123456789012:stateMachine:payments-charge",
+    PUBLIC_KEY_FUNCTION="payments-vault-public-key",
+    DETOKENIZE_FUNCTION="payments-vault-detokenize",
+    AWS_LAMBDA_FUNCTION_NAME="payments-api",
+    RAW_CARDS_ALLOWED="true",
+    CARD_NETWORK_URL="http://127.0.0.1:1",
     DELIVERY_QUEUE_URL="https://sqs.us-east-1.amazonaws.com/123456789012/payments-webhooks-deliver",
-    PRIVATE_ENDPOINTS_ALLOWED="true", FRAUD_PROFILES_TABLE="fraud-profiles", VAULT_TABLE="vault-tokens",
+    PRIVATE_ENDPOINTS_ALLOWED="true",
+    FRAUD_PROFILES_TABLE="fraud-profiles",
+    VAULT_TABLE="vault-tokens",
 )

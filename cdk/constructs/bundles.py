@@ -34,7 +34,17 @@ PLATFORM = (
     "--only-binary=:all:",
 )
 
-_LIGHTGBM_PYTHON = ["lightgbm*", "scikit_learn*", "sklearn", "numpy*", "scipy*", "joblib*", "cloudpickle*", "threadpoolctl*", "narwhals*"]
+_LIGHTGBM_PYTHON = [
+    "lightgbm*",
+    "scikit_learn*",
+    "sklearn",
+    "numpy*",
+    "scipy*",
+    "joblib*",
+    "cloudpickle*",
+    "threadpoolctl*",
+    "narwhals*",
+]
 
 Finish = Callable[[Path], None]
 """A last step over a layer's folder, after pip."""

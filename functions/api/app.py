@@ -12,8 +12,11 @@ app = APIGatewayRestResolver()
 app.include_router(charges.router)
 app.include_router(health.router)
 app.exception_handler(Exception)(lambda error: problems.response(error, app.current_event.request_context.request_id))
-app.not_found(lambda _: problems.response(
-    NotFound("unknown_path", "There is no such resource."), app.current_event.request_context.request_id))
+app.not_found(
+    lambda _: problems.response(
+        NotFound("unknown_path", "There is no such resource."), app.current_event.request_context.request_id
+    )
+)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

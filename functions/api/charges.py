@@ -98,16 +98,22 @@ def _answer(found: dict[str, Any], replayed: bool) -> Response[Any]:
     headers = {REPLAYED: "true"} if replayed else {}
     if found["status"] == Status.FRAUD_BLOCKED:
         request_id = router.current_event.request_context.request_id
-        error = {"type": CardDeclined.type, **found["failure"], "param": None, "payment_id": found["id"],
-                 "request_id": request_id}
+        error = {
+            "type": CardDeclined.type,
+            **found["failure"],
+            "param": None,
+            "payment_id": found["id"],
+            "request_id": request_id,
+        }
         return Response(CardDeclined.status, content_types.APPLICATION_JSON, json.dumps({"error": error}), headers)
     accepted = {**found, "status": str(Status.PENDING), "failure": None, "updated_at": found["created_at"]}
     return _json(HTTPStatus.CREATED, accepted, headers)
 
 
 def _reused(payment_id: str) -> IdempotencyKeyReused:
-    return IdempotencyKeyReused("idempotency_key_reused", "This idempotency key was used with another request.",
-                                payment_id=payment_id)
+    return IdempotencyKeyReused(
+        "idempotency_key_reused", "This idempotency key was used with another request.", payment_id=payment_id
+    )
 
 
 def _json(status: HTTPStatus, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response[Any]:

@@ -18,8 +18,12 @@ def response(error: Exception, request_id: str) -> Response[Any]:
         logger.error("unexpected fault", extra={"fault": type(error).__name__, "where": _origin(error)})
         error = _FAULT
     body = {
-        "type": error.type, "code": error.code, "message": error.message, "param": error.param,
-        "payment_id": error.payment_id, "request_id": request_id,
+        "type": error.type,
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "payment_id": error.payment_id,
+        "request_id": request_id,
     }
     headers = {"Retry-After": _RETRY_AFTER_SECONDS} if error.status >= 500 else {}
     return Response(error.status, content_types.APPLICATION_JSON, json.dumps({"error": body}), headers=headers)

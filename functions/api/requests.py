@@ -16,9 +16,12 @@ MAXIMUM_KEY_LENGTH = 255
 MAXIMUM_METADATA = 50
 _MAXIMUM_DEPTH = 10
 _TEXT = 500
+_LONGEST_SEALED = 4_096
 _CARD_FIELDS = ("card", "sealed_card", "token")
 _DIGIT_RUNS = re.compile(r"\d+(?:[ .\-_/]{1,2}\d+)*")
-_RANDOM_IDS = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE)
+_RANDOM_IDS = re.compile(
+    r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE
+)
 """UUIDs and digests. They are what idempotency keys are made of, and one in a thousand has digits that pass Luhn."""
 
 _SEALED_FORM = re.compile(r"[\w-]{20,1000}\.\.[\w-]{16}\.[\w-]{20,2000}\.[\w-]{22}", re.ASCII)
@@ -127,8 +130,9 @@ def _decode(body: str) -> ChargeRequest:
     try:
         return msgspec.convert(content, ChargeRequest)
     except msgspec.ValidationError as error:
-        raise InvalidRequest("invalid_field", "A field is missing, unknown or of the wrong type.",
-                             param=_path_of(error)) from None
+        raise InvalidRequest(
+            "invalid_field", "A field is missing, unknown or of the wrong type.", param=_path_of(error)
+        ) from None
 
 
 def _path_of(error: msgspec.ValidationError) -> str | None:
@@ -170,9 +174,9 @@ def _check_texts(content: dict[str, Any]) -> None:
             continue
         param = name if name in ChargeRequest.__struct_fields__ else None
         for text in (name, *_texts(value)):
-            refuse_card_number(text, param)
-            if len(text) > _TEXT and name != "sealed_card":
+            if len(text) > (_LONGEST_SEALED if name == "sealed_card" else _TEXT):
                 raise InvalidRequest("invalid_field", f"A text has at most {_TEXT} characters.", param=param)
+            refuse_card_number(text, param)
 
 
 def _may_be_pan(run: str) -> bool:
@@ -180,8 +184,9 @@ def _may_be_pan(run: str) -> bool:
     groups = re.findall(r"\d+", run)
     joined = ("".join(groups[start:end]) for start in range(len(groups)) for end in range(start + 1, start + 20))
     return any(_passes(digits) for digits in joined if len(digits) <= _LONGEST_PAN) or any(
-        _passes(group[start:start + length])
-        for group in groups if len(group) > _LONGEST_PAN
+        _passes(group[start : start + length])
+        for group in groups
+        if len(group) > _LONGEST_PAN
         for length in range(_SHORTEST_PAN, _LONGEST_PAN + 1)
         for start in range(len(group) - length + 1)
     )

@@ -18,7 +18,9 @@ def run(charge: dict[str, Any]) -> dict[str, Any]:
     same key finishes it.
     """
     execution = client("stepfunctions", read_timeout=_READ_TIMEOUT_SECONDS, attempts=1).start_sync_execution(
-        stateMachineArn=settings().charge_state_machine_arn, name=charge["attempt"], input=json.dumps(charge),
+        stateMachineArn=settings().charge_state_machine_arn,
+        name=charge["attempt"],
+        input=json.dumps(charge),
     )
     if execution["status"] != "SUCCEEDED":
         raise unfinished(charge["payment_id"])

@@ -29,8 +29,13 @@ def seal(card: RawCard, merchant_id: str, nonce: str) -> str:
     key = _public_key(int(time.monotonic() // KEY_SECONDS))
     now = int(time.time())
     header = {
-        "alg": "ECDH-ES", "enc": "A256GCM", "kid": key.kid, "merchant": merchant_id, "nonce": nonce,
-        "iat": now, "exp": now + ENVELOPE_SECONDS,
+        "alg": "ECDH-ES",
+        "enc": "A256GCM",
+        "kid": key.kid,
+        "merchant": merchant_id,
+        "nonce": nonce,
+        "iat": now,
+        "exp": now + ENVELOPE_SECONDS,
     }
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
     return jwe.encrypt_compact(header, msgspec.json.encode(card), key, registry=registry)

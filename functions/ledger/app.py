@@ -10,7 +10,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Runs one operation, `post`, `abandon` or `record_blocked`; the answer's `result` says what it came to."""
     operation = charges.OPERATIONS[event["operation"]]
     answer = operation(charges.opened(event["charge"], event["fraud"]))
-    logger.info("ledger", extra={
-        "operation": event["operation"], "result": answer["result"], "payment_id": event["charge"]["payment_id"],
-    })
+    logger.info(
+        "ledger",
+        extra={
+            "operation": event["operation"],
+            "result": answer["result"],
+            "payment_id": event["charge"]["payment_id"],
+        },
+    )
     return answer

@@ -55,7 +55,9 @@ def record_blocked(payment: Payment) -> dict[str, Any]:
 
 
 OPERATIONS: dict[str, Callable[[Payment], dict[str, Any]]] = {
-    "post": post, "abandon": abandon, "record_blocked": record_blocked,
+    "post": post,
+    "abandon": abandon,
+    "record_blocked": record_blocked,
 }
 
 

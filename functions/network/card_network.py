@@ -33,9 +33,15 @@ def authorize(payment: Payment, card: dict[str, Any]) -> Authorization:
     stays unknown too `TryLater` is raised.
     """
     order = {
-        "network_ref": payment.network_ref, "amount": payment.amount, "currency": payment.currency,
-        "capture": payment.capture, "token": card["token"], "network": card["network"], "bin": card["bin"],
-        "exp_month": card["exp_month"], "exp_year": card["exp_year"],
+        "network_ref": payment.network_ref,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "capture": payment.capture,
+        "token": card["token"],
+        "network": card["network"],
+        "bin": card["bin"],
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
     }
     try:
         answer = _session().post(f"{_base()}/authorizations", json=order, timeout=_TIMEOUT_SECONDS)

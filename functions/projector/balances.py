@@ -51,11 +51,13 @@ def _write(sums: Counters, marker: str, done: int, sequence_number: str) -> None
     updates = [{"Update": _update(account, currency, counter)} for (account, currency), counter in sums.items()]
     mark = {
         "Update": {
-            "TableName": _table(), "Key": _key(marker, "-"),
+            "TableName": _table(),
+            "Key": _key(marker, "-"),
             "UpdateExpression": "SET sequence_number = :new, expires_at = :expiry",
             "ConditionExpression": "attribute_not_exists(sequence_number) OR sequence_number = :done",
             "ExpressionAttributeValues": {
-                ":new": {"S": sequence_number}, ":done": {"S": str(done)},
+                ":new": {"S": sequence_number},
+                ":done": {"S": str(done)},
                 ":expiry": {"N": str(int(time.time()) + _MARKER_SECONDS)},
             },
         }
@@ -66,7 +68,8 @@ def _write(sums: Counters, marker: str, done: int, sequence_number: str) -> None
 def _update(account: str, currency: str, counter: Counter[str]) -> dict[str, Any]:
     names = sorted(counter)
     return {
-        "TableName": _table(), "Key": _key(account, currency),
+        "TableName": _table(),
+        "Key": _key(account, currency),
         "UpdateExpression": "ADD " + ", ".join(f"{name} :{name}" for name in names),
         "ExpressionAttributeValues": {f":{name}": {"N": str(counter[name])} for name in names},
     }

@@ -45,8 +45,13 @@ def deliver(message: dict[str, Any]) -> int | None:
     body = json.dumps(message["event"], separators=(",", ":")).encode()
     headers = signing.headers(endpoint.secret, message["event"]["id"], int(time.time()), body)
     try:
-        answer = _session().post(endpoint.url, data=body, headers={"content-type": "application/json", **headers},
-                                 timeout=_TIMEOUT_SECONDS, allow_redirects=False)
+        answer = _session().post(
+            endpoint.url,
+            data=body,
+            headers={"content-type": "application/json", **headers},
+            timeout=_TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
     except requests.RequestException as error:
         raise TryLater(f"no answer: {type(error).__name__}") from None
     if not answer.ok or answer.is_redirect:
@@ -62,7 +67,9 @@ def back_off(record: dict[str, Any]) -> None:
     delay = min(_FIRST_DELAY_SECONDS * 2 ** (tries - 1), _LONGEST_DELAY_SECONDS)
     queue = load(DeliverySettings).delivery_queue_url
     client("sqs").change_message_visibility(
-        QueueUrl=queue, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=delay,
+        QueueUrl=queue,
+        ReceiptHandle=record["receiptHandle"],
+        VisibilityTimeout=delay,
     )
 
 

@@ -37,8 +37,11 @@ class Cloud:
         """An AWS client on a region of the local cloud."""
         if (service, region) not in self.clients:
             self.clients[service, region] = boto3.client(
-                service, region_name=region, endpoint_url=self.endpoints["regions"][region]["aws"],
-                aws_access_key_id="test", aws_secret_access_key="test",
+                service,
+                region_name=region,
+                endpoint_url=self.endpoints["regions"][region]["aws"],
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
                 config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
             )
         return self.clients[service, region]
@@ -51,26 +54,34 @@ class Cloud:
     def journals(self, payment_id: str, region: str = FIRST) -> list[dict[str, Any]]:
         """The payment's journals in one region, oldest first."""
         found = self.aws("dynamodb", region).query(
-            TableName="ledger", KeyConditionExpression="payment_id = :p", ConsistentRead=True,
-            ExpressionAttributeValues={":p": {"S": payment_id}})
+            TableName="ledger",
+            KeyConditionExpression="payment_id = :p",
+            ConsistentRead=True,
+            ExpressionAttributeValues={":p": {"S": payment_id}},
+        )
         return sorted(map(_plain, found["Items"]), key=lambda journal: journal["created_at"])
 
     def journals_everywhere(self, payment_id: str, names: list[str]) -> None:
         """Waits until both regions hold exactly these journals of the payment."""
         for region in (FIRST, SECOND):
-            until(lambda: [j["journal_id"] for j in self.journals(payment_id, region)] == names, 20,
-                  f"journals {names} of {payment_id} in {region}")
+            until(
+                lambda: [j["journal_id"] for j in self.journals(payment_id, region)] == names,
+                20,
+                f"journals {names} of {payment_id} in {region}",
+            )
 
     def stored_payment(self, payment_id: str, region: str = FIRST) -> dict[str, Any] | None:
         """The payment's item."""
         found = self.aws("dynamodb", region).get_item(
-            TableName="payments", Key={"payment_id": {"S": payment_id}}, ConsistentRead=True)
+            TableName="payments", Key={"payment_id": {"S": payment_id}}, ConsistentRead=True
+        )
         return _plain(found["Item"]) if "Item" in found else None
 
     def token(self, token: str, region: str = FIRST) -> dict[str, Any]:
         """The vault's item of a token."""
         found = self.aws("dynamodb", region).get_item(
-            TableName="vault-tokens", Key={"token": {"S": token}}, ConsistentRead=True)
+            TableName="vault-tokens", Key={"token": {"S": token}}, ConsistentRead=True
+        )
         return _plain(found["Item"])
 
     def authorizations(self, network_ref: str) -> list[dict[str, Any]]:
@@ -85,6 +96,7 @@ class Cloud:
     def primary(self) -> str:
         """The region that writes for the demo merchant."""
         from payments.identifiers import merchant_shard
+
         shard = merchant_shard(self.endpoints["merchant"]["id"])
         return (FIRST, SECOND)[shard % 2]
 

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".local-test"
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-    "PAYMENTS_HOME": str(HOME), "PAYMENTS_PORT_OFFSET": "1000",
+    "PAYMENTS_HOME": str(HOME),
+    "PAYMENTS_PORT_OFFSET": "1000",
 }
 
 

@@ -1,4 +1,4 @@
-"""Promise 3: a card number never leaves the vault. A known number goes everywhere it can; then everything is searched."""
+"""Promise 3: a card number never leaves the vault. One goes everywhere it can; then everything is searched."""
 
 import base64
 import json
@@ -17,9 +17,9 @@ RAISES = "def handler(event, context):\n    raise RuntimeError(f'crashed with {e
 
 
 def disguises(pan):
-    """The number as it may be written: plain, grouped, in hexadecimal, or inside base64 at any of its three alignments."""
-    groups = [pan[start:start + 4] for start in range(0, len(pan), 4)]
-    aligned = [base64.b64encode(b"\0" * shift + pan.encode())[(4 if shift else 0):-4] for shift in range(3)]
+    """The number as it may be written: plain, grouped, in hexadecimal, or in base64 at any of its three alignments."""
+    groups = [pan[start : start + 4] for start in range(0, len(pan), 4)]
+    aligned = [base64.b64encode(b"\0" * shift + pan.encode())[(4 if shift else 0) : -4] for shift in range(3)]
     plain = [pan, " ".join(groups), "-".join(groups), ".".join(groups), pan.encode().hex(), f"{int(pan):x}"]
     return [text.encode() for text in plain] + aligned
 
@@ -32,20 +32,31 @@ def found_in(content):
 
 
 def dump(value):
-    return json.dumps(value, default=lambda other: other.decode("latin-1") if isinstance(other, bytes) else str(other)).encode()
+    return json.dumps(
+        value, default=lambda other: other.decode("latin-1") if isinstance(other, bytes) else str(other)
+    ).encode()
 
 
 def tables(cloud, region):
     for table in cloud.aws("dynamodb", region).list_tables()["TableNames"]:
         for item in cloud.items(table, region):
-            yield f"{region} table {table}", dump({
-                name: bytes(value).decode("latin-1") if hasattr(value, "value") else value for name, value in item.items()})
+            yield (
+                f"{region} table {table}",
+                dump(
+                    {
+                        name: bytes(value).decode("latin-1") if hasattr(value, "value") else value
+                        for name, value in item.items()
+                    }
+                ),
+            )
 
 
 def queues(cloud, region):
     sqs = cloud.aws("sqs", region)
     for url in sqs.list_queues().get("QueueUrls", []):
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=120, WaitTimeSeconds=0).get("Messages"):
+        while messages := sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=120, WaitTimeSeconds=0
+        ).get("Messages"):
             for message in messages:
                 yield f"{region} queue {url.rsplit('/', 1)[-1]}", dump(message)
 
@@ -107,7 +118,9 @@ def tapped(cloud):
     """A queue in each region that gets a copy of every event of the bus."""
     for region in (FIRST, SECOND):
         url = cloud.aws("sqs", region).create_queue(QueueName=TAP)["QueueUrl"]
-        arn = cloud.aws("sqs", region).get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = cloud.aws("sqs", region).get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
         events = cloud.aws("events", region)
         events.put_rule(Name=TAP, EventBusName="payments", EventPattern=json.dumps({"source": [{"exists": True}]}))
         events.put_targets(Rule=TAP, EventBusName="payments", Targets=[{"Id": TAP, "Arn": arn}])
@@ -144,13 +157,26 @@ def drive(cloud, region):
 
 def bad_inputs(cloud, region):
     merchant = cloud.merchant(region)
-    spaced = " ".join(PAN[start:start + 4] for start in range(0, 16, 4))
+    spaced = " ".join(PAN[start : start + 4] for start in range(0, 16, 4))
     for change in (
-        {"description": PAN}, {"metadata": {"note": spaced}}, {"metadata": {PAN: "x"}}, {"customer": {"id": PAN}},
-        {"device": {"fingerprint": PAN}}, {"unknown": PAN}, {"amount": int(PAN)}, {"currency": PAN}, {"token": PAN, "card": None},
-        {"sealed_card": PAN, "card": None}, {"card": {**CARD, "number": int(PAN)}}, {"card": {**CARD, "exp_month": "13"}},
-        {"card": {**CARD, "holder": PAN}}, {"card": {**CARD, "exp_year": 2020}}, {"card": {**CARD, "cvc": PAN}},
-        {"card": {**CARD, "number": spaced, "exp_month": 13}}, {"card": PAN}, {"card": [PAN]},
+        {"description": PAN},
+        {"metadata": {"note": spaced}},
+        {"metadata": {PAN: "x"}},
+        {"customer": {"id": PAN}},
+        {"device": {"fingerprint": PAN}},
+        {"unknown": PAN},
+        {"amount": int(PAN)},
+        {"currency": PAN},
+        {"token": PAN, "card": None},
+        {"sealed_card": PAN, "card": None},
+        {"card": {**CARD, "number": int(PAN)}},
+        {"card": {**CARD, "exp_month": "13"}},
+        {"card": {**CARD, "holder": PAN}},
+        {"card": {**CARD, "exp_year": 2020}},
+        {"card": {**CARD, "cvc": PAN}},
+        {"card": {**CARD, "number": spaced, "exp_month": 13}},
+        {"card": PAN},
+        {"card": [PAN]},
     ):
         answer = merchant.charge(**{"card": CARD, **change})
         assert answer.status in (400, 402), (change, answer)
@@ -161,13 +187,20 @@ def bad_inputs(cloud, region):
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": new_key()}
     broken = f'{{"amount": 1, "card": {{"number": "{PAN}"'
     for content in (broken, f'"{PAN}"', PAN, f"[{PAN}]", f"card={PAN}"):
-        answer = httpx.post(f"{url}/api/v1/payments/charge", content=content, headers=headers, timeout=60, trust_env=False)
+        answer = httpx.post(
+            f"{url}/api/v1/payments/charge", content=content, headers=headers, timeout=60, trust_env=False
+        )
         assert answer.status_code == 400
         assert not found_in(answer.content)
 
 
 def test_the_number_is_nowhere_outside_the_vaults_ciphertext(driven):
-    stored = [item for region in (FIRST, SECOND) for item in driven.items("vault-tokens", region) if item.get("last4") == "5556"]
+    stored = [
+        item
+        for region in (FIRST, SECOND)
+        for item in driven.items("vault-tokens", region)
+        if item.get("last4") == "5556"
+    ]
 
     assert len(stored) == 2, "the card is in the vault of both regions"
     assert hits(driven) == []

@@ -33,8 +33,11 @@ def test_a_charge_through_either_region_is_seen_in_both(cloud, region):
 
     assert answer.status == 201, answer.body
     for reader in (FIRST, SECOND):
-        seen = until(lambda reader=reader: cloud.merchant(reader).payment(answer.body["id"]).body.get("status") == "succeeded",
-                     60, f"the payment in {reader}")
+        seen = until(
+            lambda reader=reader: cloud.merchant(reader).payment(answer.body["id"]).body.get("status") == "succeeded",
+            60,
+            f"the payment in {reader}",
+        )
         assert seen
 
 
@@ -50,9 +53,14 @@ def test_the_same_key_again_is_replayed_and_another_amount_refused(cloud):
     assert (other.status, other.body["error"]["code"]) == (422, "idempotency_key_reused")
 
 
-@pytest.mark.parametrize(("cents", "code"), [
-    (5, "card_declined"), (51, "insufficient_funds"), (91, "issuer_unavailable"),
-])
+@pytest.mark.parametrize(
+    ("cents", "code"),
+    [
+        (5, "card_declined"),
+        (51, "insufficient_funds"),
+        (91, "issuer_unavailable"),
+    ],
+)
 def test_a_declined_charge_voids_its_amounts(cloud, cents, code):
     merchant = cloud.merchant()
 
@@ -100,12 +108,16 @@ def test_an_unknown_key_is_401_in_the_platforms_form(cloud, region, key):
     assert answer.body["error"]["type"] == "authentication_error"
 
 
-@pytest.mark.parametrize(("change", "status", "code"), [
-    ({"amount": 0}, 400, "invalid_amount"), ({"description": TEST_CARD["number"]}, 400, "card_data_in_field"),
-    ({"card": {**TEST_CARD, "number": "4242424242424241"}}, 402, "incorrect_number"),
-    ({"card": {**TEST_CARD, "exp_year": 2020}}, 402, "expired_card"),
-    ({"sealed_card": "not.a.jwe"}, 400, "sealed_card_invalid"),
-])
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"amount": 0}, 400, "invalid_amount"),
+        ({"description": TEST_CARD["number"]}, 400, "card_data_in_field"),
+        ({"card": {**TEST_CARD, "number": "4242424242424241"}}, 402, "incorrect_number"),
+        ({"card": {**TEST_CARD, "exp_year": 2020}}, 402, "expired_card"),
+        ({"sealed_card": "not.a.jwe"}, 400, "sealed_card_invalid"),
+    ],
+)
 def test_a_bad_charge_is_refused_with_a_clear_error(cloud, change, status, code):
     answer = cloud.merchant().charge(**change)
 
@@ -126,7 +138,16 @@ def test_balances_follow_the_journals(cloud):
     account = f"customer:{cloud.endpoints['merchant']['id']}:{customer}"
 
     for region in (FIRST, SECOND):
-        balance = until(lambda region=region: next(
-            (item for item in cloud.items("balances", region)
-             if item["account"] == account and item.get("debits_voided")), None), 30, f"the balance in {region}")
+        balance = until(
+            lambda region=region: next(
+                (
+                    item
+                    for item in cloud.items("balances", region)
+                    if item["account"] == account and item.get("debits_voided")
+                ),
+                None,
+            ),
+            30,
+            f"the balance in {region}",
+        )
         assert (balance["debits_pending"], balance["debits_posted"], balance["debits_voided"]) == (0, 700, 805)

@@ -29,6 +29,9 @@ def test_fifty_requests_with_one_key_in_both_regions_are_one_payment(cloud):
     cloud.journals_everywhere(payment_id, ["authorization", "capture"])
     reference = cloud.stored_payment(payment_id)["network_ref"]
     assert len(cloud.authorizations(reference)) == 1
-    until(lambda: cloud.stored_payment(payment_id, FIRST) == cloud.stored_payment(payment_id, SECOND), 20,
-          "both regions to show the same payment")
+    until(
+        lambda: cloud.stored_payment(payment_id, FIRST) == cloud.stored_payment(payment_id, SECOND),
+        20,
+        "both regions to show the same payment",
+    )
     cloud.assert_books_balance()

@@ -7,8 +7,20 @@ import pytest
 
 EVENTS = sorted((Path(__file__).resolve().parents[2] / "events").glob("*.json"))
 FUNCTIONS = (
-    "api", "authorizer", "fraud", "ledger", "network", "projector", "sweeper", "vault-tokenize", "vault-release",
-    "vault-detokenize", "vault-public-key", "vault-provision", "webhooks-fanout", "webhooks-deliver",
+    "api",
+    "authorizer",
+    "fraud",
+    "ledger",
+    "network",
+    "projector",
+    "sweeper",
+    "vault-tokenize",
+    "vault-release",
+    "vault-detokenize",
+    "vault-public-key",
+    "vault-provision",
+    "webhooks-fanout",
+    "webhooks-deliver",
 )
 
 
@@ -38,7 +50,11 @@ def test_an_unknown_function_and_a_broken_event_are_clear_errors(cloud, cli, tmp
     broken = tmp_path / "broken.json"
     broken.write_text("{")
 
-    for arguments in (("invoke", "nothing", str(EVENTS[0])), ("invoke", "ledger", str(broken)), ("invoke", "ledger", "no.json")):
+    for arguments in (
+        ("invoke", "nothing", str(EVENTS[0])),
+        ("invoke", "ledger", str(broken)),
+        ("invoke", "ledger", "no.json"),
+    ):
         run = cli(*arguments, check=False)
         assert run.returncode != 0
         assert "Traceback" not in run.stdout + run.stderr

@@ -30,6 +30,7 @@ def holders(cloud, region, card):
 
 def payment_id(cloud, key):
     from payments.identifiers import payment_id
+
     return payment_id(cloud.endpoints["merchant"]["id"], key)
 
 
@@ -77,8 +78,10 @@ def test_a_failing_fraud_function_lets_the_charge_through_for_review(cloud, regi
 
 def test_a_failing_ledger_releases_the_token_and_a_retry_finishes_the_payment(cloud, region):
     merchant, key, card = cloud.merchant(region), new_key(), {**TEST_CARD, "number": "30569309025904"}
-    fails = ("def handler(event, context):\n    if event['operation'] == 'post':\n        raise RuntimeError('broken')\n"
-             "    return real(event, context)\n")
+    fails = (
+        "def handler(event, context):\n    if event['operation'] == 'post':\n        raise RuntimeError('broken')\n"
+        "    return real(event, context)\n"
+    )
 
     with cloud.broken("payments-ledger", fails, region):
         answer = merchant.charge(key=key, card=card)
@@ -94,29 +97,39 @@ def test_a_failing_ledger_releases_the_token_and_a_retry_finishes_the_payment(cl
 
 def test_a_ledger_that_fails_after_its_write_goes_forward(cloud, region):
     merchant, card = cloud.merchant(region), AMEX
-    fails_after = ("def handler(event, context):\n    answer = real(event, context)\n"
-                   "    if event['operation'] == 'post':\n        raise RuntimeError('after the write')\n    return answer\n")
+    fails_after = (
+        "def handler(event, context):\n    answer = real(event, context)\n"
+        "    if event['operation'] == 'post':\n        raise RuntimeError('after the write')\n    return answer\n"
+    )
 
     with cloud.broken("payments-ledger", fails_after, region):
         answer = merchant.charge(card=card)
 
     assert answer.status == 201, answer.body
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == ["authorization", "capture"]
+    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
+        "authorization",
+        "capture",
+    ]
     assert holders(cloud, region, card)[1], "the token was used, so it is kept"
 
 
 def test_a_ledger_that_times_out_after_its_write_goes_forward(cloud, region):
     merchant = cloud.merchant(region)
-    hangs = ("import time\ndef handler(event, context):\n    answer = real(event, context)\n"
-             "    if event['operation'] == 'post':\n        time.sleep(14)\n    return answer\n")
+    hangs = (
+        "import time\ndef handler(event, context):\n    answer = real(event, context)\n"
+        "    if event['operation'] == 'post':\n        time.sleep(14)\n    return answer\n"
+    )
 
     with cloud.broken("payments-ledger", hangs, region):
         answer = merchant.charge(amount=1600)
 
     assert answer.status == 201, answer.body
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == ["authorization", "capture"]
+    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
+        "authorization",
+        "capture",
+    ]
 
 
 def test_a_ledger_that_is_down_for_good_loses_nothing(cloud, region):
@@ -138,4 +151,7 @@ def test_a_charge_that_could_not_be_published_stays_pending_until_the_sweeper_fi
     assert (answer.status, answer.body["status"]) == (201, "pending")
     assert merchant.payment(answer.body["id"]).body["status"] == "pending"
     until(lambda: merchant.payment(answer.body["id"]).body["status"] == "succeeded", 180, "the sweeper")
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == ["authorization", "capture"]
+    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
+        "authorization",
+        "capture",
+    ]

@@ -41,9 +41,11 @@ def tables(aws):
         model.create_table(billing_mode="PAY_PER_REQUEST")
     for name, keys in {"shards": [("shard", "N")], "balances": [("account", "S"), ("currency", "S")]}.items():
         clients.client("dynamodb").create_table(
-            TableName=name, BillingMode="PAY_PER_REQUEST",
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys],
-            KeySchema=[{"AttributeName": key, "KeyType": kind} for (key, _), kind in zip(keys, ("HASH", "RANGE"))],
+            KeySchema=[{"AttributeName": keys[0][0], "KeyType": "HASH"}]
+            + [{"AttributeName": key, "KeyType": "RANGE"} for key, _ in keys[1:]],
         )
 
 
@@ -58,22 +60,44 @@ def api_key(tables):
 @pytest.fixture
 def context():
     """What Lambda passes beside the event."""
-    return type("Context", (), {
-        "function_name": "f", "memory_limit_in_mb": 128, "invoked_function_arn": "arn:aws:lambda:::f",
-        "aws_request_id": "request-1",
-    })()
+    return type(
+        "Context",
+        (),
+        {
+            "function_name": "f",
+            "memory_limit_in_mb": 128,
+            "invoked_function_arn": "arn:aws:lambda:::f",
+            "aws_request_id": "request-1",
+        },
+    )()
 
 
 def charge(key="key-1", **changes):
     """A charge as the saga hands it to the ledger."""
     payment_id = identifiers.payment_id(MERCHANT, key)
     values = {
-        "payment_id": payment_id, "attempt": identifiers.new_attempt(), "merchant_id": MERCHANT,
-        "shard": identifiers.merchant_shard(MERCHANT), "fingerprint": "f" * 64, "amount": 4200, "currency": "USD",
-        "capture": True, "created_at": AT, "network_ref": identifiers.network_reference(payment_id),
-        "card": {"token": "tok_x", "brand": "visa", "network": "visa", "bin": "424242", "last4": "4242",
-                 "exp_month": 12, "exp_year": 2031},
-        "customer": {"id": "cus_1"}, "description": None, "metadata": {"order": "1"},
+        "payment_id": payment_id,
+        "attempt": identifiers.new_attempt(),
+        "merchant_id": MERCHANT,
+        "shard": identifiers.merchant_shard(MERCHANT),
+        "fingerprint": "f" * 64,
+        "amount": 4200,
+        "currency": "USD",
+        "capture": True,
+        "created_at": AT,
+        "network_ref": identifiers.network_reference(payment_id),
+        "card": {
+            "token": "tok_x",
+            "brand": "visa",
+            "network": "visa",
+            "bin": "424242",
+            "last4": "4242",
+            "exp_month": 12,
+            "exp_year": 2031,
+        },
+        "customer": {"id": "cus_1"},
+        "description": None,
+        "metadata": {"order": "1"},
     }
     return {**values, **changes}
 

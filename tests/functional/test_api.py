@@ -18,19 +18,36 @@ KEY = ECKey.generate_key("P-256", {"kid": "sealing-1", "use": "enc", "alg": "ECD
 CARD = {"number": PAN, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
 BODY = {"amount": 4200, "currency": "USD", "card": CARD}
 FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
-CARD_FACTS = {"token": "tok_x", "brand": "visa", "network": "visa", "bin": "424242", "last4": "4242", "exp_month": 12,
-              "exp_year": 2031}
+CARD_FACTS = {
+    "token": "tok_x",
+    "brand": "visa",
+    "network": "visa",
+    "bin": "424242",
+    "last4": "4242",
+    "exp_month": 12,
+    "exp_year": 2031,
+}
 
 
 def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=None):
     return {
-        "resource": resource or path, "path": path, "httpMethod": method,
-        "headers": {"Idempotency-Key": "key-1", **(headers or {})}, "multiValueHeaders": {},
-        "queryStringParameters": None, "multiValueQueryStringParameters": None, "pathParameters": None,
-        "stageVariables": None, "isBase64Encoded": False,
+        "resource": resource or path,
+        "path": path,
+        "httpMethod": method,
+        "headers": {"Idempotency-Key": "key-1", **(headers or {})},
+        "multiValueHeaders": {},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "isBase64Encoded": False,
         "body": body if body is None or isinstance(body, str) else json.dumps(body),
         "requestContext": {
-            "requestId": "request-1", "stage": "v1", "httpMethod": method, "path": path, "identity": {},
+            "requestId": "request-1",
+            "stage": "v1",
+            "httpMethod": method,
+            "path": path,
+            "identity": {},
             "authorizer": {"merchant_id": merchant, "shard": str(identifiers.merchant_shard(merchant))},
         },
     }
@@ -38,7 +55,15 @@ def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=Non
 
 def sealed():
     """A card sealed as a merchant does it."""
-    header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": "sealing-1", "merchant": MERCHANT, "nonce": "n", "iat": 1, "exp": 2}
+    header = {
+        "alg": "ECDH-ES",
+        "enc": "A256GCM",
+        "kid": "sealing-1",
+        "merchant": MERCHANT,
+        "nonce": "n",
+        "iat": 1,
+        "exp": 2,
+    }
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
     return jwe.encrypt_compact(header, json.dumps(CARD).encode(), KEY, registry=registry)
 
@@ -73,9 +98,11 @@ def sagas(tables, monkeypatch):
 @pytest.fixture
 def call(sagas, context):
     """Sends a request to the API."""
+
     def send(*args, **kwargs):
         answer = app.handler(event(*args, **kwargs), context)
         return answer["statusCode"], json.loads(answer["body"]), answer["multiValueHeaders"]
+
     return send
 
 
@@ -102,8 +129,10 @@ def test_a_raw_card_reaches_the_saga_only_sealed_to_the_vault(call, sagas):
 
     assert PAN not in json.dumps(sagas)
     envelope = jwe.decrypt_compact(
-        sagas[0]["card"]["sealed_card"], KEY,
-        registry=jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False))
+        sagas[0]["card"]["sealed_card"],
+        KEY,
+        registry=jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False),
+    )
     assert json.loads(envelope.plaintext) == CARD
     header = envelope.headers()
     assert (header["kid"], header["merchant"], header["nonce"]) == ("sealing-1", MERCHANT, sagas[0]["payment_id"])
@@ -123,6 +152,7 @@ def test_a_replay_shows_the_answer_of_then_and_the_payment_shows_now(call, sagas
     _, first, _ = charge(call)
     payment = books.find(first["id"])
     from payments import lifecycle
+
     after, journal = lifecycle.decide(payment, lifecycle.Authorization(), "2026-11-23T10:00:09.000Z")
     books.decide(payment, after, journal)
 
@@ -141,11 +171,20 @@ def test_the_same_card_sealed_anew_is_the_same_request(call):
     assert (status, headers["Idempotent-Replayed"]) == (201, ["true"])
 
 
-@pytest.mark.parametrize("change", [
-    {"sealed_card": PAN}, {"sealed_card": "not.a.jwe"}, {"sealed_card": ""}, {"sealed_card": "a" * 5000},
-    {"sealed_card": f"{PAN}{PAN}..{'a' * 16}.{'a' * 40}.{'a' * 22}"}, {"token": PAN}, {"token": "tok_"}, {"token": "tok_" + "A" * 52},
-    {"token": f"tok_{PAN}aaaaaaaa"},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sealed_card": PAN},
+        {"sealed_card": "not.a.jwe"},
+        {"sealed_card": ""},
+        {"sealed_card": "a" * 5000},
+        {"sealed_card": f"{PAN}{PAN}..{'a' * 16}.{'a' * 40}.{'a' * 22}"},
+        {"token": PAN},
+        {"token": "tok_"},
+        {"token": "tok_" + "A" * 52},
+        {"token": f"tok_{PAN}aaaaaaaa"},
+    ],
+)
 def test_what_is_not_sealed_and_not_a_token_never_reaches_the_saga(call, sagas, change):
     status, body, _ = charge(call, {**BODY, "card": None, **change})
 
@@ -154,16 +193,27 @@ def test_what_is_not_sealed_and_not_a_token_never_reaches_the_saga(call, sagas, 
     assert sagas == []
 
 
-@pytest.mark.parametrize("change", [
-    {"amount": 4300}, {"currency": "EUR"}, {"capture": False}, {"description": "other"}, {"metadata": {"a": "b"}},
-    {"customer": {"id": "cus_2"}},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": 4300},
+        {"currency": "EUR"},
+        {"capture": False},
+        {"description": "other"},
+        {"metadata": {"a": "b"}},
+        {"customer": {"id": "cus_2"}},
+    ],
+)
 def test_the_same_key_with_another_request_is_refused(call, change):
     charge(call)
 
     status, body, _ = charge(call, {**BODY, **change})
 
-    assert (status, body["error"]["code"], body["error"]["type"]) == (422, "idempotency_key_reused", "idempotency_error")
+    assert (status, body["error"]["code"], body["error"]["type"]) == (
+        422,
+        "idempotency_key_reused",
+        "idempotency_error",
+    )
 
 
 def test_a_race_with_another_request_is_refused_too(call, monkeypatch):
@@ -192,19 +242,35 @@ def test_the_header_of_the_key_is_read_in_any_case(sagas, context):
     assert app.handler(request, context)["statusCode"] == 201
 
 
-@pytest.mark.parametrize(("body", "code"), [
-    ("", "invalid_json"), ("{", "invalid_json"), ("[]", "invalid_json"), ("null", "invalid_json"),
-    ('"4242424242424242"', "invalid_json"), ("[" * 100_000, "body_too_large"), ("[" * 5_000, "invalid_json"),
-    ({**BODY, "amount": 0}, "invalid_amount"), ({**BODY, "amount": -1}, "invalid_amount"),
-    ({**BODY, "amount": 1.5}, "invalid_field"), ({**BODY, "amount": "42"}, "invalid_field"),
-    ({**BODY, "amount": True}, "invalid_field"), ({**BODY, "amount": 10**9}, "invalid_amount"),
-    ({**BODY, "currency": "XXX"}, "invalid_amount"), ({**BODY, "currency": None}, "invalid_field"),
-    ({**BODY, "unknown": 1}, "invalid_field"), ({**BODY, "card": None}, "card_required"),
-    ({**BODY, "token": "tok_x"}, "card_required"), ({**BODY, "card": {**CARD, "pin": "1"}}, "invalid_field"),
-    ({**BODY, "card": "x"}, "invalid_field"), ({**BODY, "metadata": {"a": 1}}, "invalid_field"),
-    ({**BODY, "metadata": {str(n): "" for n in range(51)}}, "invalid_field"),
-    ({**BODY, "description": "x" * 501}, "invalid_field"), ({**BODY, "description": "x" * 70_000}, "body_too_large"),
-])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", "invalid_json"),
+        ("{", "invalid_json"),
+        ("[]", "invalid_json"),
+        ("null", "invalid_json"),
+        ('"4242424242424242"', "invalid_json"),
+        ("[" * 100_000, "body_too_large"),
+        ("[" * 5_000, "invalid_json"),
+        ({**BODY, "amount": 0}, "invalid_amount"),
+        ({**BODY, "amount": -1}, "invalid_amount"),
+        ({**BODY, "amount": 1.5}, "invalid_field"),
+        ({**BODY, "amount": "42"}, "invalid_field"),
+        ({**BODY, "amount": True}, "invalid_field"),
+        ({**BODY, "amount": 10**9}, "invalid_amount"),
+        ({**BODY, "currency": "XXX"}, "invalid_amount"),
+        ({**BODY, "currency": None}, "invalid_field"),
+        ({**BODY, "unknown": 1}, "invalid_field"),
+        ({**BODY, "card": None}, "card_required"),
+        ({**BODY, "token": "tok_x"}, "card_required"),
+        ({**BODY, "card": {**CARD, "pin": "1"}}, "invalid_field"),
+        ({**BODY, "card": "x"}, "invalid_field"),
+        ({**BODY, "metadata": {"a": 1}}, "invalid_field"),
+        ({**BODY, "metadata": {str(n): "" for n in range(51)}}, "invalid_field"),
+        ({**BODY, "description": "x" * 501}, "invalid_field"),
+        ({**BODY, "description": "x" * 70_000}, "body_too_large"),
+    ],
+)
 def test_a_bad_body_is_refused_and_does_nothing(call, sagas, body, code):
     status, answer, _ = charge(call, body)
 
@@ -213,16 +279,34 @@ def test_a_bad_body_is_refused_and_does_nothing(call, sagas, body, code):
     assert sagas == []
 
 
-@pytest.mark.parametrize("written", [
-    PAN, "4242 4242 4242 4242", "4242-4242-4242-4242", f"card {PAN} please", f"2026-11-23 {PAN}", "378282246310005",
-    f"x{PAN}y", f"{PAN} 12/31", f"00000{PAN}00000",
-])
-@pytest.mark.parametrize("place", [
-    lambda text: {"description": text}, lambda text: {"metadata": {"note": text}}, lambda text: {"metadata": {text: "x"}},
-    lambda text: {"customer": {"id": text}}, lambda text: {"device": {"fingerprint": text}},
-    lambda text: {"customer": {"id": "c", "billing_address": {"country": text}}}, lambda text: {"token": text, "card": None},
-    lambda text: {text: "x"}, lambda text: {"currency": text},
-])
+@pytest.mark.parametrize(
+    "written",
+    [
+        PAN,
+        "4242 4242 4242 4242",
+        "4242-4242-4242-4242",
+        f"card {PAN} please",
+        f"2026-11-23 {PAN}",
+        "378282246310005",
+        f"x{PAN}y",
+        f"{PAN} 12/31",
+        f"00000{PAN}00000",
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda text: {"description": text},
+        lambda text: {"metadata": {"note": text}},
+        lambda text: {"metadata": {text: "x"}},
+        lambda text: {"customer": {"id": text}},
+        lambda text: {"device": {"fingerprint": text}},
+        lambda text: {"customer": {"id": "c", "billing_address": {"country": text}}},
+        lambda text: {"token": text, "card": None},
+        lambda text: {text: "x"},
+        lambda text: {"currency": text},
+    ],
+)
 def test_a_card_number_in_any_other_field_is_refused_and_not_echoed(call, sagas, capsys, written, place):
     status, answer, _ = charge(call, {**BODY, **place(written)})
 
@@ -252,6 +336,7 @@ def test_raw_cards_are_refused_where_the_deployment_does_not_allow_them(call, sa
     import msgspec
 
     from functions.api import charges
+
     closed = msgspec.structs.replace(charges.settings(), raw_cards_allowed=False)
     monkeypatch.setattr(charges, "settings", lambda: closed)
 
@@ -261,10 +346,14 @@ def test_raw_cards_are_refused_where_the_deployment_does_not_allow_them(call, sa
     assert sagas == []
 
 
-@pytest.mark.parametrize(("output", "status", "code"), [
-    ({"outcome": "invalid_card", "code": "incorrect_number", "message": "m"}, 402, "incorrect_number"),
-    ({"outcome": "conflict"}, 422, "idempotency_key_reused"), ({"outcome": "failed"}, 503, "processing_failed"),
-])
+@pytest.mark.parametrize(
+    ("output", "status", "code"),
+    [
+        ({"outcome": "invalid_card", "code": "incorrect_number", "message": "m"}, 402, "incorrect_number"),
+        ({"outcome": "conflict"}, 422, "idempotency_key_reused"),
+        ({"outcome": "failed"}, 503, "processing_failed"),
+    ],
+)
 def test_each_outcome_of_the_saga_has_its_answer(call, monkeypatch, output, status, code):
     monkeypatch.setattr(saga, "run", lambda _: output)
 
@@ -277,8 +366,10 @@ def test_each_outcome_of_the_saga_has_its_answer(call, monkeypatch, output, stat
 def test_a_blocked_charge_is_declined_now_and_on_replay(call, monkeypatch):
     def block(asked):
         answer = ledger.handler(
-            {"operation": "record_blocked", "charge": {**asked, "card": CARD_FACTS}, "fraud": FRAUD}, None)
+            {"operation": "record_blocked", "charge": {**asked, "card": CARD_FACTS}, "fraud": FRAUD}, None
+        )
         return {"outcome": "blocked", "payment": answer["payment"]}
+
     monkeypatch.setattr(saga, "run", block)
 
     first, second = charge(call), charge(call)
@@ -292,6 +383,7 @@ def test_a_blocked_charge_is_declined_now_and_on_replay(call, monkeypatch):
 def test_an_unexpected_fault_says_nothing_about_itself(call, monkeypatch, capsys):
     def fail(_):
         raise RuntimeError(f"it was {PAN}")
+
     monkeypatch.setattr(saga, "run", fail)
 
     status, body, _ = charge(call)
@@ -358,12 +450,14 @@ class Twin:
 @pytest.fixture
 def twin(call, monkeypatch):
     """Makes the other region the primary, with a twin that answers as told."""
+
     def answering(answer):
         stand_in = Twin(answer)
         monkeypatch.setattr(regions, "primary", lambda shard: "us-west-2")
         monkeypatch.setattr(routing, "client", lambda *_, **__: stand_in)
         monkeypatch.setattr(routing, "_paused_until", {})
         return stand_in
+
     return answering
 
 
@@ -394,6 +488,7 @@ def test_a_forwarded_write_is_done_here_and_never_sent_back(sagas, context, twin
 @pytest.mark.parametrize("fault", ["refused", "crashed"])
 def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault):
     from botocore.exceptions import EndpointConnectionError
+
     twin(EndpointConnectionError(endpoint_url="x") if fault == "refused" else {"FunctionError": "Unhandled"})
 
     assert charge(call)[0] == 201
@@ -402,6 +497,7 @@ def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault
 
 def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, twin):
     from botocore.exceptions import ReadTimeoutError
+
     stand_in = twin(ReadTimeoutError(endpoint_url="x"))
 
     assert [charge(call, key=f"key-{number}")[0] for number in range(3)] == [201, 201, 201]
@@ -410,7 +506,8 @@ def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, tw
 
 def test_the_shard_map_says_who_is_primary(tables):
     clients.client("dynamodb").put_item(
-        TableName="shards", Item={"shard": {"N": "7"}, "primary": {"S": "us-west-2"}, "epoch": {"N": "1"}})
+        TableName="shards", Item={"shard": {"N": "7"}, "primary": {"S": "us-west-2"}, "epoch": {"N": "1"}}
+    )
 
     assert regions.primary(7) == "us-west-2"
     assert {regions.primary(shard) for shard in range(128) if shard != 7} == {"us-east-1", "us-west-2"}

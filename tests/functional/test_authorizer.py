@@ -37,12 +37,22 @@ def test_a_revoked_key_is_refused(api_key):
         app.handler(event(f"Bearer {api_key}"), None)
 
 
-@pytest.mark.parametrize("forge", [
-    lambda key: None, lambda key: "", lambda key: "Bearer ", lambda key: key, lambda key: f"Basic {key}",
-    lambda key: f"Bearer {key}x", lambda key: f"Bearer {key[:-1]}", lambda key: f"Bearer {key.upper()}",
-    lambda key: "Bearer sk_test_" + "b" * 24 + "_" + key.split("_", 3)[3],
-    lambda key: "Bearer sk_test__" + key.split("_", 3)[3], lambda key: "Bearer " + "_" * 100_000,
-])
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda key: None,
+        lambda key: "",
+        lambda key: "Bearer ",
+        lambda key: key,
+        lambda key: f"Basic {key}",
+        lambda key: f"Bearer {key}x",
+        lambda key: f"Bearer {key[:-1]}",
+        lambda key: f"Bearer {key.upper()}",
+        lambda key: "Bearer sk_test_" + "b" * 24 + "_" + key.split("_", 3)[3],
+        lambda key: "Bearer sk_test__" + key.split("_", 3)[3],
+        lambda key: "Bearer " + "_" * 100_000,
+    ],
+)
 def test_any_other_key_is_refused(api_key, forge):
     with pytest.raises(Exception, match="^Unauthorized$"):
         app.handler(event(forge(api_key)), None)

@@ -85,10 +85,15 @@ def the_vault(monkeypatch):
 
 
 def deliver(*payment_ids):
-    return app.handler({"Records": [
-        {"messageId": f"m{n}", "body": json.dumps({"detail": {"payment_id": payment_id}})}
-        for n, payment_id in enumerate(payment_ids)
-    ]}, None)
+    return app.handler(
+        {
+            "Records": [
+                {"messageId": f"m{n}", "body": json.dumps({"detail": {"payment_id": payment_id}})}
+                for n, payment_id in enumerate(payment_ids)
+            ]
+        },
+        None,
+    )
 
 
 def failed(answer):
@@ -106,7 +111,8 @@ def test_an_approved_charge_succeeds_is_posted_and_announced(pending, network, p
     assert payment.status is Status.SUCCEEDED
     assert journals(payment) == ["authorization", "capture"]
     assert [(kind, event["type"], event["sequence"]) for kind, event in published] == [
-        ("payment_result", "payment.succeeded", 2)]
+        ("payment_result", "payment.succeeded", 2)
+    ]
     assert list(books.pending(payment.shard, "9999", 10)) == []
 
 
@@ -115,7 +121,17 @@ def test_the_network_is_asked_by_token_and_reference_never_by_number(pending, ne
 
     order = network.orders[0]
     assert (order["network_ref"], order["token"], order["bin"]) == (pending.network_ref, "tok_x", "424242")
-    assert set(order) == {"network_ref", "amount", "currency", "capture", "token", "network", "bin", "exp_month", "exp_year"}
+    assert set(order) == {
+        "network_ref",
+        "amount",
+        "currency",
+        "capture",
+        "token",
+        "network",
+        "bin",
+        "exp_month",
+        "exp_year",
+    }
 
 
 @pytest.mark.parametrize("code", ["card_declined", "insufficient_funds", "issuer_unavailable", "something_new"])
@@ -145,6 +161,7 @@ def test_a_crash_before_publishing_is_mended_by_the_next_delivery(pending, netwo
 
     def crash(*_):
         raise events.PublishFailed("payment_result")
+
     monkeypatch.setattr(events, "publish", crash)
     assert failed(deliver(pending.payment_id)) == ["m0"]
     assert published == []
@@ -204,10 +221,13 @@ def test_a_payment_not_yet_replicated_comes_back(tables, network, published):
 
 
 def test_a_poisoned_message_does_not_stop_its_batch(pending, network, published):
-    event = {"Records": [
-        {"messageId": "bad-json", "body": "{"}, {"messageId": "bad-form", "body": "{}"},
-        {"messageId": "good", "body": json.dumps({"detail": {"payment_id": pending.payment_id}})},
-    ]}
+    event = {
+        "Records": [
+            {"messageId": "bad-json", "body": "{"},
+            {"messageId": "bad-form", "body": "{}"},
+            {"messageId": "good", "body": json.dumps({"detail": {"payment_id": pending.payment_id}})},
+        ]
+    }
 
     assert failed(app.handler(event, None)) == ["bad-json", "bad-form"]
     assert books.find(pending.payment_id).status is Status.SUCCEEDED
@@ -225,6 +245,7 @@ def test_a_worker_that_lost_the_race_reports_what_the_winner_wrote(pending, netw
 
 def test_an_authorization_without_capture_stays_pending_in_the_books(tables, new_charge, network, published):
     from functions.ledger import app as ledger
+
     charge = new_charge(capture=False)
     ledger.handler({"operation": "post", "charge": charge, "fraud": {"score": 0, "degraded": False}}, None)
 

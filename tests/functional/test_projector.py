@@ -13,8 +13,13 @@ from payments.journal import Parties, Phase
 
 def record(sequence, phase, amount, merchant="mer_a", currency="USD"):
     entries = [
-        {"account": entry.account, "side": str(entry.side), "phase": str(entry.phase), "amount": entry.amount,
-         "currency": entry.currency}
+        {
+            "account": entry.account,
+            "side": str(entry.side),
+            "phase": str(entry.phase),
+            "amount": entry.amount,
+            "currency": entry.currency,
+        }
         for entry in Parties.of(merchant, None).entries(phase, amount, currency)
     ]
     image = {"payment_id": f"pay_{sequence}", "journal_id": str(phase), "entries": entries}
@@ -28,14 +33,23 @@ def balances():
         (item["account"]["S"], item["currency"]["S"]): {
             name: int(value["N"]) for name, value in item.items() if name.startswith(("debits", "credits"))
         }
-        for item in items if not item["account"]["S"].startswith("batch#")
+        for item in items
+        if not item["account"]["S"].startswith("batch#")
     }
 
 
 def test_pending_amounts_become_posted_or_voided(tables):
-    app.handler({"Records": [
-        record(1, Phase.PENDING, 100), record(2, Phase.PENDING, 50), record(3, Phase.POSTED, 100), record(4, Phase.VOIDED, 50),
-    ]}, None)
+    app.handler(
+        {
+            "Records": [
+                record(1, Phase.PENDING, 100),
+                record(2, Phase.PENDING, 50),
+                record(3, Phase.POSTED, 100),
+                record(4, Phase.VOIDED, 50),
+            ]
+        },
+        None,
+    )
 
     assert balances()["merchant:mer_a", "USD"] == {"credits_pending": 0, "credits_posted": 100, "credits_voided": 50}
     assert balances()["customer:mer_a:guest", "USD"] == {"debits_pending": 0, "debits_posted": 100, "debits_voided": 50}
@@ -72,7 +86,7 @@ def test_any_delivery_of_any_batches_adds_up(tables, seed):
     while start < len(records):
         size = chance.randint(1, 8)
         for _ in range(chance.randint(1, 3)):
-            app.handler({"Records": records[start:start + size]}, None)
+            app.handler({"Records": records[start : start + size]}, None)
         start += size
 
     counted = balances()

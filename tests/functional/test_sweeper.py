@@ -21,11 +21,13 @@ def published(monkeypatch):
 def test_a_charge_pending_for_too_long_is_published_again(pending, published):
     assert app.handler({}, None) == {"published": 1}
     assert [(kind, event["payment_id"], event["sequence"]) for kind, event in published] == [
-        ("charge_authorized", pending.payment_id, 1)]
+        ("charge_authorized", pending.payment_id, 1)
+    ]
 
 
 def test_the_event_is_the_one_the_saga_published(tables, new_charge, published):
     from functions.ledger import app as ledger
+
     posted = ledger.handler({"operation": "post", "charge": new_charge(), "fraud": FRAUD}, None)
 
     app.handler({}, None)
@@ -36,6 +38,7 @@ def test_the_event_is_the_one_the_saga_published(tables, new_charge, published):
 def test_a_fresh_charge_is_left_to_its_saga(tables, new_charge, published):
     from functions.ledger import app as ledger
     from payments import clock
+
     ledger.handler({"operation": "post", "charge": new_charge(created_at=clock.now()), "fraud": FRAUD}, None)
 
     assert app.handler({}, None) == {"published": 0}
@@ -43,6 +46,7 @@ def test_a_fresh_charge_is_left_to_its_saga(tables, new_charge, published):
 
 def test_a_decided_payment_is_no_orphan(pending, published):
     from payments import books, lifecycle
+
     after, journal = lifecycle.decide(pending, lifecycle.Authorization(), "2026-11-23T10:00:01.000Z")
     books.decide(pending, after, journal)
 

@@ -13,7 +13,13 @@ from payments import clients, signing
 from payments.merchants import MerchantItem
 
 MERCHANT = "mer_" + "a" * 24
-EVENT = {"id": "evt_1", "type": "payment.succeeded", "merchant_id": MERCHANT, "payment_id": "pay_1", "data": {"amount": 1}}
+EVENT = {
+    "id": "evt_1",
+    "type": "payment.succeeded",
+    "merchant_id": MERCHANT,
+    "payment_id": "pay_1",
+    "data": {"amount": 1},
+}
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/payments-webhooks-deliver"
 
 
@@ -31,6 +37,7 @@ def endpoint(endpoint_id="we_1", url="https://merchant.example/hook", secret="",
 @pytest.fixture
 def posts(monkeypatch):
     """Answers deliveries as told, and records them."""
+
     class Session:
         answer, sent = 200, []
 
@@ -57,15 +64,26 @@ def backoffs(monkeypatch):
     class Queue:
         def change_message_visibility(self, **call):
             seen.append(call["VisibilityTimeout"])
+
     monkeypatch.setattr(delivery, "client", lambda _: Queue())
     return seen
 
 
 def deliver(tries=1, **message):
     body = {"merchant_id": MERCHANT, "endpoint_id": "we_1", "event": EVENT, **message}
-    return app.deliver({"Records": [{
-        "messageId": "m", "receiptHandle": "r", "body": json.dumps(body), "attributes": {"ApproximateReceiveCount": str(tries)},
-    }]}, None)["batchItemFailures"]
+    return app.deliver(
+        {
+            "Records": [
+                {
+                    "messageId": "m",
+                    "receiptHandle": "r",
+                    "body": json.dumps(body),
+                    "attributes": {"ApproximateReceiveCount": str(tries)},
+                }
+            ]
+        },
+        None,
+    )["batchItemFailures"]
 
 
 def test_a_delivery_is_signed_as_the_published_verifier_expects(secret, posts, backoffs):
@@ -77,7 +95,9 @@ def test_a_delivery_is_signed_as_the_published_verifier_expects(secret, posts, b
     assert headers["webhook-id"] == "evt_1"
 
 
-@pytest.mark.parametrize("answer", [301, 302, 400, 404, 429, 500, 503, requests.ConnectTimeout(), requests.ReadTimeout()])
+@pytest.mark.parametrize(
+    "answer", [301, 302, 400, 404, 429, 500, 503, requests.ConnectTimeout(), requests.ReadTimeout()]
+)
 def test_a_delivery_that_does_not_arrive_comes_back_later_and_later(secret, posts, backoffs, answer):
     posts.answer = answer
 

@@ -79,7 +79,8 @@ def test_vault_tokens_are_encrypted_under_the_vaults_own_keys(production: Synthe
 
     assert tokens["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
     keys = {r["Region"]: str(r["SSESpecification"]["KMSMasterKeyId"]) for r in tokens["Replicas"]}
-    assert "Key" in keys["us-east-1"] and "alias/payments-vault-tokens" in keys["us-west-2"]
+    assert "Key" in keys["us-east-1"]
+    assert "alias/payments-vault-tokens" in keys["us-west-2"]
     for path, key in production.of_type("AWS::KMS::Key"):
         assert key["Properties"]["EnableKeyRotation"] is True, path
 

@@ -40,7 +40,7 @@ def test_functions_are_arm64_python_traced_with_a_role_of_their_own(deployment: 
 
 
 def test_every_log_is_kept_for_a_set_time(deployment: Synthesized) -> None:
-    groups = {path: group for path, group in deployment.of_type("AWS::Logs::LogGroup")}
+    groups = dict(deployment.of_type("AWS::Logs::LogGroup"))
 
     assert all(group["Properties"].get("RetentionInDays") for group in groups.values())
     named = {str(group["Properties"].get("LogGroupName")) for group in groups.values()}
@@ -67,7 +67,8 @@ def test_only_the_local_cloud_is_lenient(production: Synthesized, local: Synthes
     assert setting(local, "payments-api", "RAW_CARDS_ALLOWED") == "true"
     assert setting(production, "payments-webhooks-deliver", "PRIVATE_ENDPOINTS_ALLOWED") == "false"
     assert setting(local, "payments-webhooks-deliver", "PRIVATE_ENDPOINTS_ALLOWED") == "true"
-    assert "localhost" not in str(production.templates) and "127.0.0.1" not in str(production.templates)
+    assert "localhost" not in str(production.templates)
+    assert "127.0.0.1" not in str(production.templates)
 
 
 def test_the_vault_has_no_layer_of_the_platform(production: Synthesized) -> None:

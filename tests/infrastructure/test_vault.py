@@ -24,7 +24,8 @@ def test_the_one_endpoint_leads_to_the_vault_table_only(deployment: Synthesized)
 
     assert len(endpoints) == 2
     for endpoint in endpoints:
-        assert endpoint["VpcEndpointType"] == "Gateway" and "dynamodb" in str(endpoint["ServiceName"])
+        assert endpoint["VpcEndpointType"] == "Gateway"
+        assert "dynamodb" in str(endpoint["ServiceName"])
         (statement,) = endpoint["PolicyDocument"]["Statement"]
         assert [arn.rsplit(":", 1)[-1] for arn in many(statement["Resource"])] == ["table/vault-tokens"]
         assert set(statement["Action"]) == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
@@ -37,6 +38,7 @@ def test_the_security_group_lets_nothing_in_and_only_dynamodb_out(deployment: Sy
     for group in groups:
         assert "SecurityGroupIngress" not in group
         (rule,) = group["SecurityGroupEgress"]
-        assert rule["DestinationPrefixListId"].startswith("pl-") and "CidrIp" not in rule
+        assert rule["DestinationPrefixListId"].startswith("pl-")
+        assert "CidrIp" not in rule
         assert (rule["FromPort"], rule["ToPort"]) == (443, 443)
     assert not list(deployment.of_type("AWS::EC2::SecurityGroupIngress"))

@@ -60,7 +60,8 @@ def test_the_projector_fails_by_whole_batches_that_end_as_dead_letters(deploymen
     (source,) = _sources(deployment, "stream").values()
 
     assert "ProjectorDeadLetters" in text(source["DestinationConfig"]["OnFailure"]["Destination"])
-    assert not source.get("BisectBatchOnFunctionError") and "FunctionResponseTypes" not in source
+    assert not source.get("BisectBatchOnFunctionError")
+    assert "FunctionResponseTypes" not in source
 
 
 def test_every_dead_letter_queue_has_an_alarm_that_tells_the_topic(deployment: Synthesized) -> None:

@@ -49,6 +49,8 @@ def test_random_ids_are_never_taken_for_one():
             refuse_card_number(text, "Idempotency-Key")
 
 
-@pytest.mark.parametrize("text", ["", "2026-11-23T10:00:00.000Z", "+1 555 0100", "order 1234", "1" * 12, "4242424242424241"])
+@pytest.mark.parametrize(
+    "text", ["", "2026-11-23T10:00:00.000Z", "+1 555 0100", "order 1234", "1" * 12, "4242424242424241"]
+)
 def test_other_digits_are_not_refused(text):
     refuse_card_number(text, "description")

@@ -32,14 +32,30 @@ def test_different_merchants_or_keys_give_different_payments(pairs):
 
 def test_another_process_derives_the_same_id():
     code = "from payments.identifiers import payment_id; print(payment_id('mer_a', 'key-1'))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                           env={"PYTHONPATH": "layers/payments/python", "PYTHONHASHSEED": "7"})
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": "layers/payments/python", "PYTHONHASHSEED": "7"},
+    )
 
     assert other.stdout.strip() == identifiers.payment_id("mer_a", "key-1")
 
 
-@pytest.mark.parametrize("text", ["", "pay_", "pay_zz" + "a" * 24, "pay_ff" + "a" * 24, "pay_0a" + "A" * 24,
-                                  "net_0a" + "a" * 24, "pay_0a" + "a" * 25, "4242424242424242"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pay_",
+        "pay_zz" + "a" * 24,
+        "pay_ff" + "a" * 24,
+        "pay_0a" + "A" * 24,
+        "net_0a" + "a" * 24,
+        "pay_0a" + "a" * 25,
+        "4242424242424242",
+    ],
+)
 def test_what_is_not_an_id_is_refused(text):
     assert not identifiers.is_identifier(text, "pay")
 

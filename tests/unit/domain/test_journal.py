@@ -33,7 +33,8 @@ def test_a_journal_whose_sides_differ_cannot_be_built(debit, credit, phase, curr
 
 def test_currencies_do_not_balance_each_other():
     entries = (
-        Entry("a", Side.DEBIT, Phase.POSTED, 100, "USD"), Entry("b", Side.CREDIT, Phase.POSTED, 100, "EUR"),
+        Entry("a", Side.DEBIT, Phase.POSTED, 100, "USD"),
+        Entry("b", Side.CREDIT, Phase.POSTED, 100, "EUR"),
     )
 
     with pytest.raises(UnbalancedJournal):
@@ -42,7 +43,8 @@ def test_currencies_do_not_balance_each_other():
 
 def test_pending_and_posted_amounts_do_not_balance_each_other():
     entries = (
-        Entry("a", Side.DEBIT, Phase.PENDING, 100, "USD"), Entry("b", Side.CREDIT, Phase.POSTED, 100, "USD"),
+        Entry("a", Side.DEBIT, Phase.PENDING, 100, "USD"),
+        Entry("b", Side.CREDIT, Phase.POSTED, 100, "USD"),
     )
 
     with pytest.raises(UnbalancedJournal):

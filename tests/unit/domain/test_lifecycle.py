@@ -19,9 +19,20 @@ AT = "2026-11-23T10:00:01.000Z"
 
 def payment(**changes):
     values = {
-        "payment_id": "pay_x", "merchant_id": "mer_a", "shard": 1, "fingerprint": "f", "attempt": "att_1",
-        "region": "us-east-1", "status": Status.PENDING, "amount": 4200, "currency": "USD", "capture": True,
-        "network_ref": "net_x", "card": {}, "fraud": {}, "created_at": "2026-11-23T10:00:00.000Z",
+        "payment_id": "pay_x",
+        "merchant_id": "mer_a",
+        "shard": 1,
+        "fingerprint": "f",
+        "attempt": "att_1",
+        "region": "us-east-1",
+        "status": Status.PENDING,
+        "amount": 4200,
+        "currency": "USD",
+        "capture": True,
+        "network_ref": "net_x",
+        "card": {},
+        "fraud": {},
+        "created_at": "2026-11-23T10:00:00.000Z",
         "updated_at": "2026-11-23T10:00:00.000Z",
     }
     return Payment(**{**values, **changes})
@@ -60,7 +71,7 @@ def test_an_approved_charge_without_capture_keeps_its_amount_pending():
     assert journal is None
 
 
-@pytest.mark.parametrize("status", [status for status in Status if not status == Status.PENDING])
+@pytest.mark.parametrize("status", [status for status in Status if status != Status.PENDING])
 @pytest.mark.parametrize("answer", [Authorization(), Authorization(Failure("c", "m"))])
 def test_only_a_pending_payment_can_be_decided(status, answer):
     with pytest.raises(ImpossibleTransition):

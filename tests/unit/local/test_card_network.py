@@ -17,14 +17,28 @@ def network(tmp_path: Path) -> TestClient:
 
 
 def order(**changes: Any) -> dict[str, Any]:
-    return {"network_ref": "net_1", "amount": 4200, "currency": "USD", "capture": True, "token": "tok_1",
-            "network": "visa", "bin": "424242", "exp_month": 12, "exp_year": 2031, **changes}
+    return {
+        "network_ref": "net_1",
+        "amount": 4200,
+        "currency": "USD",
+        "capture": True,
+        "token": "tok_1",
+        "network": "visa",
+        "bin": "424242",
+        "exp_month": 12,
+        "exp_year": 2031,
+        **changes,
+    }
 
 
 @pytest.mark.parametrize(
     ("amount", "status", "code"),
-    [(4200, "approved", None), (4205, "declined", "card_declined"), (4251, "declined", "insufficient_funds"),
-     (4291, "declined", "issuer_unavailable")],
+    [
+        (4200, "approved", None),
+        (4205, "declined", "card_declined"),
+        (4251, "declined", "insufficient_funds"),
+        (4291, "declined", "issuer_unavailable"),
+    ],
 )
 def test_the_cents_decide(network: TestClient, amount: int, status: str, code: str | None) -> None:
     answer = network.post("/authorizations", json=order(amount=amount))
@@ -50,9 +64,7 @@ def test_the_same_reference_with_another_amount_is_refused(network: TestClient) 
     assert network.get("/authorizations").json()["data"][0]["amount"] == 4200
 
 
-def test_no_answer_is_recorded_as_approved(
-    network: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_answer_is_recorded_as_approved(network: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     hung = []
 
     async def hang(_: object) -> None:
@@ -68,8 +80,12 @@ def test_no_answer_is_recorded_as_approved(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"number": "4242424242424242"}, {"cvc": "123"}, {"token": "4242424242424242"},
-     {"network_ref": "4242 4242 4242 4242"}],
+    [
+        {"number": "4242424242424242"},
+        {"cvc": "123"},
+        {"token": "4242424242424242"},
+        {"network_ref": "4242 4242 4242 4242"},
+    ],
 )
 def test_card_numbers_are_refused_and_not_kept(network: TestClient, tmp_path: Path, changes: dict[str, Any]) -> None:
     answer = network.post("/authorizations", json=order(**changes))

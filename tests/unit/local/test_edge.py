@@ -102,8 +102,11 @@ def test_a_region_that_cannot_be_reached_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(httpx.ReadTimeout("slow"), 504, "region_timeout"), (httpx.ReadError("cut"), 502, "bad_gateway"),
-     (httpx.ConnectError("refused"), 503, "region_unavailable")],
+    [
+        (httpx.ReadTimeout("slow"), 504, "region_timeout"),
+        (httpx.ReadError("cut"), 502, "bad_gateway"),
+        (httpx.ConnectError("refused"), 503, "region_unavailable"),
+    ],
 )
 def test_faults_are_told_in_the_platforms_format_and_not_retried(error: Exception, status: int, code: str) -> None:
     async def test() -> None:

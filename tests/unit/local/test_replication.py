@@ -47,7 +47,7 @@ class FakeDynamo:
         if self.expire:
             self.expire = False
             raise Refused("ExpiredIteratorException", "")
-        return self.stream[int(iterator):], str(len(self.stream))
+        return self.stream[int(iterator) :], str(len(self.stream))
 
     def put(self, table: str, image: Image, expected: Image | None, keys: Image, blindly: bool = False) -> Image | None:
         return self._change(keys["id"]["S"], image, expected, blindly)

@@ -84,9 +84,15 @@ def abandon(payment: Payment) -> Written:
     `ABANDONED` when the tombstone stands; `EXISTS` (or `CONFLICT`) when a payment does, and then nothing was changed.
     """
     item = PaymentItem(payment.payment_id)
-    stamp = {"merchant_id": payment.merchant_id, "shard": payment.shard, "fingerprint": payment.fingerprint,
-             "region": payment.region, "created_at": payment.created_at, "updated_at": payment.updated_at,
-             "status": str(Status.ABANDONED)}
+    stamp = {
+        "merchant_id": payment.merchant_id,
+        "shard": payment.shard,
+        "fingerprint": payment.fingerprint,
+        "region": payment.region,
+        "created_at": payment.created_at,
+        "updated_at": payment.updated_at,
+        "status": str(Status.ABANDONED),
+    }
     actions = [getattr(PaymentItem, name).set(value) for name, value in stamp.items()]
     actions.append(PaymentItem.abandoned_attempts.add({payment.attempt}))
     try:
@@ -174,12 +180,25 @@ def _item(payment: Payment) -> PaymentItem:
 def _payment(item: PaymentItem) -> Payment:
     failure = item.failure.as_dict() if item.failure else None
     return Payment(
-        payment_id=item.payment_id, merchant_id=item.merchant_id, shard=int(item.shard),
-        fingerprint=item.fingerprint, attempt=item.attempt, region=item.region, status=Status(item.status),
-        amount=int(item.amount), currency=item.currency, capture=item.capture, network_ref=item.network_ref,
-        card=item.card.as_dict(), fraud=item.fraud.as_dict(), created_at=item.created_at,
-        updated_at=item.updated_at, sequence=int(item.sequence), customer_id=item.customer_id,
-        description=item.description, metadata=item.metadata.as_dict() if item.metadata else {},
+        payment_id=item.payment_id,
+        merchant_id=item.merchant_id,
+        shard=int(item.shard),
+        fingerprint=item.fingerprint,
+        attempt=item.attempt,
+        region=item.region,
+        status=Status(item.status),
+        amount=int(item.amount),
+        currency=item.currency,
+        capture=item.capture,
+        network_ref=item.network_ref,
+        card=item.card.as_dict(),
+        fraud=item.fraud.as_dict(),
+        created_at=item.created_at,
+        updated_at=item.updated_at,
+        sequence=int(item.sequence),
+        customer_id=item.customer_id,
+        description=item.description,
+        metadata=item.metadata.as_dict() if item.metadata else {},
         failure=Failure(**failure) if failure else None,
     )
 

@@ -16,8 +16,12 @@ ATTEMPTS = 3
 
 @cache
 def client(
-    service: str, region: str | None = None, endpoint: str | None = None, *,
-    read_timeout: int = READ_TIMEOUT_SECONDS, attempts: int = ATTEMPTS,
+    service: str,
+    region: str | None = None,
+    endpoint: str | None = None,
+    *,
+    read_timeout: int = READ_TIMEOUT_SECONDS,
+    attempts: int = ATTEMPTS,
 ) -> Any:
     """The client of a service in a region (the function's own by default); `endpoint` overrides AWS's address.
 

@@ -59,8 +59,11 @@ def resource(payment: Payment) -> dict[str, Any]:
         "customer": payment.customer_id,
         "description": payment.description,
         "metadata": payment.metadata or {},
-        "failure": None if payment.failure is None else {
-            "code": payment.failure.code, "message": payment.failure.message,
+        "failure": None
+        if payment.failure is None
+        else {
+            "code": payment.failure.code,
+            "message": payment.failure.message,
         },
         "review": payment.fraud.get("review", False),
         "created_at": payment.created_at,
