@@ -14,8 +14,8 @@ from payments.observability import logger
 FORWARDED_BY = "forwarded_by"
 """Marks an event that a twin sent. API Gateway builds the events of clients, so no client can set it."""
 
-_DEADLINE_SECONDS = 25
-"""Within API Gateway's 29 seconds, so that this region can still answer."""
+_DEADLINE_SECONDS = 12
+"""Leaves this region the time to do the work itself within API Gateway's 29 seconds."""
 
 _PAUSE_SECONDS = 30
 """How long a region that did not answer is not asked again by this process: only one charge waits for a frozen one."""

@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError, HTTPClientError
+
 from functions.api.settings import settings
 from payments.clients import client
 from payments.errors import ProcessingFailed
+from payments.observability import logger
 
-_READ_TIMEOUT_SECONDS = 65
-"""A little longer than the state machine's own time-out, so that it and not the connection decides."""
+_READ_TIMEOUT_SECONDS = 14
+"""Together with the time a forwarded write may take, this stays within API Gateway's 29 seconds: a saga that takes
+longer goes on to its end without us, and the merchant is told to send the same request again."""
 
 
 def run(charge: dict[str, Any]) -> dict[str, Any]:
@@ -17,15 +21,23 @@ def run(charge: dict[str, Any]) -> dict[str, Any]:
     Raises `ProcessingFailed` when it did not come to an end: the payment may or may not exist, and a retry with the
     same key finishes it.
     """
-    execution = client("stepfunctions", read_timeout=_READ_TIMEOUT_SECONDS, attempts=1).start_sync_execution(
-        stateMachineArn=settings().charge_state_machine_arn,
-        name=charge["attempt"],
-        input=json.dumps(charge),
-    )
+    try:
+        execution = _execute(charge)
+    except (HTTPClientError, ClientError) as error:
+        logger.warning("no answer from the saga", extra={"fault": type(error).__name__})
+        raise unfinished(charge["payment_id"]) from None
     if execution["status"] != "SUCCEEDED":
         raise unfinished(charge["payment_id"])
     output: dict[str, Any] = json.loads(execution["output"])
     return output
+
+
+def _execute(charge: dict[str, Any]) -> dict[str, Any]:
+    machines = client("stepfunctions", read_timeout=_READ_TIMEOUT_SECONDS, attempts=1)
+    execution: dict[str, Any] = machines.start_sync_execution(
+        stateMachineArn=settings().charge_state_machine_arn, name=charge["attempt"], input=json.dumps(charge)
+    )
+    return execution
 
 
 def unfinished(payment_id: str) -> ProcessingFailed:

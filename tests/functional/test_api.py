@@ -12,6 +12,7 @@ from functions.ledger import app as ledger
 from payments import books, clients, identifiers, regions
 
 PAN = "4242424242424242"
+RUN = saga.run
 MERCHANT = "mer_" + "a" * 24
 SHARD = identifiers.merchant_shard(MERCHANT)
 KEY = ECKey.generate_key("P-256", {"kid": "sealing-1", "use": "enc", "alg": "ECDH-ES"})
@@ -511,3 +512,24 @@ def test_the_shard_map_says_who_is_primary(tables):
 
     assert regions.primary(7) == "us-west-2"
     assert {regions.primary(shard) for shard in range(128) if shard != 7} == {"us-east-1", "us-west-2"}
+
+
+@pytest.mark.parametrize("fault", ["time-out", "throttled", "timed out inside"])
+def test_a_saga_without_an_answer_tells_the_merchant_to_send_the_same_request_again(call, monkeypatch, fault):
+    from botocore.exceptions import ClientError, ReadTimeoutError
+
+    class StepFunctions:
+        def start_sync_execution(self, **_):
+            if fault == "time-out":
+                raise ReadTimeoutError(endpoint_url="x")
+            if fault == "throttled":
+                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "StartSyncExecution")
+            return {"status": "TIMED_OUT"}
+
+    monkeypatch.setattr(saga, "client", lambda *_, **__: StepFunctions())
+    monkeypatch.setattr(saga, "run", RUN)
+
+    status, body, headers = charge(call)
+
+    assert (status, body["error"]["code"], headers["Retry-After"]) == (503, "processing_failed", ["1"])
+    assert body["error"]["payment_id"] == identifiers.payment_id(MERCHANT, "key-1")
