@@ -44,8 +44,10 @@ bench: setup ## figures against the budgets
 demo: setup ## plays the platform's main scenes; starts it when it is not up
 	$(BIN)/payments demo
 
-deploy: setup ## deploy REGION=us-east-1 to AWS
-	cdk deploy --require-approval broadening '$(REGION)/*'
+deploy: setup ## deploy REGION=us-east-1 CARD_NETWORK_URL=https://… KEY_STORE=pkcs11:… [STACKS='us-west-2/vault'] to AWS
+	$(if $(and $(CARD_NETWORK_URL),$(KEY_STORE)),,$(error deploy needs CARD_NETWORK_URL and KEY_STORE; see docs/operations.md))
+	cdk deploy --require-approval broadening --context card_network_url='$(CARD_NETWORK_URL)' \
+	  --context key_store='$(KEY_STORE)' $(or $(STACKS),'$(REGION)/*')
 
 lock: ## compile the hash-pinned requirement files from their .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt

@@ -5,9 +5,12 @@ from constructs import Construct
 
 MANAGED_RULES = (
     "AWSManagedRulesAmazonIpReputationList",
-    "AWSManagedRulesCommonRuleSet",  # among others: no body over 8 KB; a charge has less than 4
+    "AWSManagedRulesCommonRuleSet",
     "AWSManagedRulesKnownBadInputsRuleSet",
 )
+
+LEFT_TO_THE_API = {"AWSManagedRulesCommonRuleSet": ("SizeRestrictions_BODY", "NoUserAgent_HEADER")}
+"""Rules that only count: a charge with much metadata exceeds 8 KB, and a merchant's server may have no user agent."""
 
 REQUESTS_PER_SENDER = 600_000
 """Per address and five minutes: 2,000 a second. Merchants are servers, and a large one sends from few addresses."""
@@ -30,7 +33,15 @@ def web_acl(scope: Construct, construct_id: str) -> wafv2.CfnWebACL:
 
 
 def _managed(name: str, priority: int) -> wafv2.CfnWebACL.RuleProperty:
-    group = wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(vendor_name="AWS", name=name)
+    counted = wafv2.CfnWebACL.RuleActionProperty(count={})
+    group = wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
+        vendor_name="AWS",
+        name=name,
+        rule_action_overrides=[
+            wafv2.CfnWebACL.RuleActionOverrideProperty(name=rule, action_to_use=counted)
+            for rule in LEFT_TO_THE_API.get(name, ())
+        ],
+    )
     return wafv2.CfnWebACL.RuleProperty(
         name=name,
         priority=priority,

@@ -102,7 +102,7 @@ class ApiStack(Stack):
             name="payments-authorizer",
             settings={"MERCHANTS_TABLE": names.MERCHANTS},
         )
-        function.allow(("dynamodb:GetItem",), names.table_arn(self, names.MERCHANTS))
+        function.allow(("dynamodb:BatchGetItem",), names.table_arn(self, names.MERCHANTS))
         return apigateway.RequestAuthorizer(
             self,
             "ApiKey",

@@ -43,7 +43,8 @@ class ChargeStack(Stack):
             settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER},
         )
         ledger.allow(
-            ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS)
+            ("dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"),
+            names.table_arn(self, names.PAYMENTS),
         )
         ledger.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
 

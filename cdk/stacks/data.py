@@ -40,7 +40,7 @@ class DataStack(Stack):
         payments = self._global_table(names.PAYMENTS, ("payment_id", _TEXT))
         payments.add_global_secondary_index(
             index_name=names.PENDING_INDEX,
-            partition_key=dynamodb.Attribute(name="pending_shard", type=_NUMBER),
+            partition_key=dynamodb.Attribute(name="pending_bucket", type=_NUMBER),
             sort_key=dynamodb.Attribute(name="created_at", type=_TEXT),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )

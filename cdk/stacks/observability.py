@@ -19,6 +19,18 @@ LATENCY_BUDGET_MS = 300
 """p99 of an answered charge (DESIGN section 1)."""
 
 
+PROJECTOR_LAG_MS = 300_000
+
+WATCHED = (
+    "payments-vault-tokenize",
+    "payments-vault-release",
+    "payments-fraud",
+    "payments-ledger",
+    "payments-sweeper",
+)
+"""Functions whose faults end in a compensation or another run, and so show nowhere else."""
+
+
 class ObservabilityStack(Stack):
     """Topic ``payments-alarms``, alarms on the promises, and the dashboard ``payments``."""
 
@@ -52,6 +64,24 @@ class ObservabilityStack(Stack):
             threshold=LATENCY_BUDGET_MS,
             periods=5,
         )
+        for name in WATCHED:
+            alarm(
+                self,
+                f"Errors-{name}",
+                name=f"{name}-errors",
+                description=f"{name} failed: the saga and the queues make up for it, and nobody else says so",
+                metric=_function("Errors", "Sum", name),
+                periods=3,
+            )
+        alarm(
+            self,
+            "ProjectorLag",
+            name="payments-projector-lag",
+            description="Balances are more than five minutes behind the ledger",
+            metric=_function("IteratorAge", "Maximum", "payments-projector"),
+            threshold=PROJECTOR_LAG_MS,
+            periods=3,
+        )
         if config.metric_math:
             alarm(
                 self,
@@ -78,7 +108,7 @@ class ObservabilityStack(Stack):
     def _dashboard(self, sagas: list[cloudwatch.Metric], latency: cloudwatch.Metric, errors: cloudwatch.Metric) -> None:
         queues = (names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE)
         age = [_queue("ApproximateAgeOfOldestMessage", queue) for queue in queues]
-        lag = _metric("AWS/Lambda", "IteratorAge", "Maximum", {"FunctionName": "payments-projector"})
+        lag = _function("IteratorAge", "Maximum", "payments-projector")
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -117,6 +147,10 @@ def _saga(scope: Construct, metric: str) -> cloudwatch.Metric:
 
 def _api(metric: str, statistic: str) -> cloudwatch.Metric:
     return _metric("AWS/ApiGateway", metric, statistic, {"ApiName": names.API, "Stage": names.API_STAGE})
+
+
+def _function(metric: str, statistic: str, name: str) -> cloudwatch.Metric:
+    return _metric("AWS/Lambda", metric, statistic, {"FunctionName": name})
 
 
 def _queue(metric: str, queue: str) -> cloudwatch.Metric:

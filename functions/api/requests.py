@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -19,6 +20,11 @@ _TEXT = 500
 _LONGEST_SEALED = 4_096
 _CARD_FIELDS = ("card", "sealed_card", "token")
 _DIGIT_RUNS = re.compile(r"\d+(?:[ .\-_/]{1,2}\d+)*")
+_PRINTED_GROUPS = re.compile(
+    r"(?<!\d)(?:\d{4}(?:\W{1,3}\d{4}){2}\W{1,3}\d{4}(?:\W{1,3}\d{3})?|\d{4}\W{1,3}\d{6}\W{1,3}\d{4,5})(?!\d)"
+)
+"""Digits grouped as on cards (4-4-4-4, 4-4-4-4-3, 4-6-5, 4-6-4), with anything between the groups."""
+
 _RANDOM_IDS = re.compile(
     r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE
 )
@@ -105,7 +111,9 @@ def fingerprint(request: ChargeRequest) -> str:
 
 def refuse_card_number(text: str, param: str | None) -> None:
     """Raises `InvalidRequest` when the text contains what may be a card number."""
-    if any(_may_be_pan(run) for run in _DIGIT_RUNS.findall(_RANDOM_IDS.sub("…", text))):
+    text = unicodedata.normalize("NFKC", _RANDOM_IDS.sub("…", text))
+    printed = (re.sub(r"\D", "", found) for found in _PRINTED_GROUPS.findall(text))
+    if any(map(_passes, printed)) or any(map(_may_be_pan, _DIGIT_RUNS.findall(text))):
         raise InvalidRequest("card_data_in_field", "This field may not contain a card number.", param=param)
 
 

@@ -41,11 +41,9 @@ def post(payment: Payment) -> dict[str, Any]:
 
 
 def abandon(payment: Payment) -> dict[str, Any]:
-    """Settles what an ambiguous `post` left: `abandoned` for good, or `posted` because the payment is there."""
-    written = books.abandon(payment)
-    if written.outcome is Outcome.EXISTS:
-        return _answer("posted", Written(Outcome.WRITTEN, written.payment))
-    return _answer("posted", written)
+    """Settles what an ambiguous `post` left: `abandoned` for good, `posted` because this attempt's payment is there,
+    `exists` or `conflict` because another's is."""
+    return _answer("posted", books.abandon(payment))
 
 
 def record_blocked(payment: Payment) -> dict[str, Any]:

@@ -1,9 +1,14 @@
 """The authorization of one payment: ask the card network, decide the payment, tell the merchant."""
 
+from datetime import UTC, datetime, timedelta
+
 from functions.network import card_network, vault
 from payments import books, clock, events, lifecycle
 from payments.lifecycle import Authorization, Failure, Payment
 from payments.queues import TryLater
+
+TOKEN_PATIENCE = timedelta(minutes=5)
+"""How old a payment must be before a token that is not in the vault counts as gone: replication takes seconds."""
 
 TOKEN_GONE = Failure("token_expired", "The card's token is no longer valid.")
 
@@ -20,12 +25,23 @@ def authorize(payment_id: str) -> Payment:
         raise TryLater("the payment is not here yet")
     if payment.pending:
         payment = _decide(payment)
+    if payment.pending:
+        raise TryLater("the payment could not be decided")
     events.publish(events.PAYMENT_RESULT, events.payment_result(payment))
     return payment
 
 
 def _decide(payment: Payment) -> Payment:
     card = vault.detokenize(payment.card["token"], payment.payment_id)
-    answer = Authorization(TOKEN_GONE) if card is None else card_network.authorize(payment, card)
+    answer = card_network.authorize(payment, card) if card else _without_token(payment)
     decided, journal = lifecycle.decide(payment, answer, clock.now())
     return books.decide(payment, decided, journal)
+
+
+def _without_token(payment: Payment) -> Authorization:
+    """What becomes of a payment whose token the vault does not know here: perhaps it has not been replicated yet, and
+    perhaps the other region has asked the network already."""
+    known = card_network.status(payment.network_ref)
+    if known is None and datetime.now(UTC) - datetime.fromisoformat(payment.created_at) < TOKEN_PATIENCE:
+        raise TryLater("the card's token is not here yet")
+    return known or Authorization(TOKEN_GONE)

@@ -30,7 +30,7 @@ def authorize(payment: Payment, card: dict[str, Any]) -> Authorization:
     """The network's decision on the payment.
 
     No answer is not a decision: the network is asked once for the status under the same reference, and when that
-    stays unknown too `TryLater` is raised.
+    stays unknown too `TryLater` is raised. The expiry is the payment's own: the vault's is whoever's came last.
     """
     order = {
         "network_ref": payment.network_ref,
@@ -40,22 +40,26 @@ def authorize(payment: Payment, card: dict[str, Any]) -> Authorization:
         "token": card["token"],
         "network": card["network"],
         "bin": card["bin"],
-        "exp_month": card["exp_month"],
-        "exp_year": card["exp_year"],
+        "exp_month": payment.card["exp_month"],
+        "exp_year": payment.card["exp_year"],
     }
     try:
         answer = _session().post(f"{_base()}/authorizations", json=order, timeout=_TIMEOUT_SECONDS)
     except requests.RequestException:
-        return _status(payment.network_ref)
+        known = status(payment.network_ref)
+        if known is None:
+            raise TryLater("the card network does not know the charge yet") from None
+        return known
     return _decision(answer)
 
 
-def _status(network_ref: str) -> Authorization:
+def status(network_ref: str) -> Authorization | None:
+    """What the network decided under this reference, or None when it knows none. Raises `TryLater`."""
     try:
         answer = _session().get(f"{_base()}/authorizations/{network_ref}", timeout=_TIMEOUT_SECONDS)
     except requests.RequestException:
         raise TryLater("the card network does not answer") from None
-    return _decision(answer)
+    return None if answer.status_code == requests.codes.not_found else _decision(answer)
 
 
 def _decision(answer: requests.Response) -> Authorization:
@@ -64,6 +68,8 @@ def _decision(answer: requests.Response) -> Authorization:
     content = answer.json()
     if content["status"] == "approved":
         return Authorization()
+    if content["status"] != "declined":
+        raise TryLater("the card network has not decided yet")
     code = str(content["code"])
     return Authorization(Failure(code, _MESSAGES.get(code, "The card network declined the charge.")))
 

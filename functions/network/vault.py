@@ -10,6 +10,9 @@ from payments.clients import client
 from payments.queues import TryLater
 from payments.settings import load
 
+_READ_TIMEOUT_SECONDS = 10
+"""One try: the queue delivers the message again."""
+
 
 class VaultSettings(msgspec.Struct, frozen=True, rename="upper"):
     """See docs/interfaces.md, "Settings"."""
@@ -28,7 +31,9 @@ def detokenize(token: str, payment_id: str) -> dict[str, Any] | None:
     Marks the token used. Raises `TryLater` when the vault fails.
     """
     payload = json.dumps({"token": token, "payment_id": payment_id})
-    answer = client("lambda", read_timeout=15).invoke(FunctionName=_function(), Payload=payload)
+    answer = client("lambda", read_timeout=_READ_TIMEOUT_SECONDS, attempts=1).invoke(
+        FunctionName=_function(), Payload=payload
+    )
     content = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise TryLater("the vault failed")

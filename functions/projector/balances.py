@@ -16,6 +16,9 @@ from payments.settings import TableSettings, load
 _MARKER_SECONDS = 48 * 3600
 """A stream keeps its records for 24 hours; a marker must outlive them."""
 
+_INSERT = "INSERT"
+"""Journals are only ever inserted; a change is the other region's copy of the same one, replicated over it."""
+
 Counters = dict[tuple[str, str], Counter[str]]
 
 
@@ -23,10 +26,10 @@ def project(records: list[dict[str, Any]]) -> int:
     """Adds the batch's journals to the balances; the number of journals that were new."""
     marker = "batch#" + records[0]["dynamodb"]["SequenceNumber"]
     done = _done(marker)
-    new = [record["dynamodb"] for record in records if int(record["dynamodb"]["SequenceNumber"]) > done]
-    journals = [change["NewImage"] for change in new if "NewImage" in change]
+    new = [record for record in records if int(record["dynamodb"]["SequenceNumber"]) > done]
+    journals = [record["dynamodb"]["NewImage"] for record in new if record["eventName"] == _INSERT]
     if journals:
-        _write(_sums(journals), marker, done, new[-1]["SequenceNumber"])
+        _write(_sums(journals), marker, done, new[-1]["dynamodb"]["SequenceNumber"])
     return len(journals)
 
 

@@ -4,27 +4,49 @@ Both are mended by publishing `charge_authorized` again: the network worker asks
 reference, which tells an authorization that happened from one that did not, and never makes a second one.
 """
 
+import random
 from datetime import UTC, datetime, timedelta
 
 from payments import books, clock, events, identifiers, regions
+from payments.lifecycle import Payment
 
 PENDING_TOO_LONG = timedelta(seconds=60)
 """A charge is decided within seconds; a minute is long for the queue and short for the merchant."""
 
+INTERVAL = timedelta(minutes=1)
+"""How often the sweeper runs."""
+
+_CANDIDATES = 1_000
 _AT_ONCE = 100
-"""Orphans published per shard and run; the rest waits a minute, so that a dead card network is not flooded."""
+"""Orphans published per shard and run, chosen by chance: those that can never be finished must not hide the others."""
 
 
 def republish() -> int:
-    """Publishes every orphan of this region's shards again; the number of them."""
-    before = clock.timestamp(datetime.now(UTC) - PENDING_TOO_LONG)
-    own = (shard for shard in range(identifiers.SHARDS) if regions.primary(shard) == regions.here())
-    return sum(_republish(payment_id) for shard in own for payment_id in books.pending(shard, before, _AT_ONCE))
+    """Publishes every due orphan of this region's shards again; the number of them."""
+    now = datetime.now(UTC)
+    own = [shard for shard in range(identifiers.SHARDS) if regions.primary(shard) == regions.here()]
+    random.shuffle(own)  # a run that is cut short shall not always miss the same shards
+    return sum(_sweep(shard, now) for shard in own)
 
 
-def _republish(payment_id: str) -> int:
-    payment = books.find(payment_id)
-    if payment is None or not payment.pending:
-        return 0
-    events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(payment))
-    return 1
+def due(created_at: datetime, now: datetime) -> bool:
+    """Whether an orphan is to be published in this run: in every run of its first minutes, then at doubled ages.
+
+    So a lost event is mended in the next run, and a payment that cannot be finished does not fill the queue.
+    """
+    age = int((now - created_at) / INTERVAL)
+    return age < 5 or age.bit_length() != (age - 1).bit_length()
+
+
+def _sweep(shard: int, now: datetime) -> int:
+    found = books.pending(shard, clock.timestamp(now - PENDING_TOO_LONG), _CANDIDATES)
+    chosen = random.sample(found, min(len(found), _AT_ONCE))
+    payments = (books.find(payment_id) for payment_id in chosen)
+    orphans = [payment for payment in payments if payment and _is_due(payment, now)]
+    for payment in orphans:
+        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(payment))
+    return len(orphans)
+
+
+def _is_due(payment: Payment, now: datetime) -> bool:
+    return payment.pending and due(datetime.fromisoformat(payment.created_at), now)

@@ -1,6 +1,8 @@
 """One delivery: sign the event and post it to the merchant's endpoint (Standard Webhooks 1.0)."""
 
+import ipaddress
 import json
+import socket
 import time
 from functools import cache
 from typing import Any
@@ -40,7 +42,9 @@ def deliver(message: dict[str, Any]) -> int | None:
     if endpoint is None:
         return None
     if not _allowed(endpoint.url):
-        logger.error("endpoint refused: not https", extra={"endpoint_id": endpoint.endpoint_id})
+        logger.error(
+            "endpoint refused: not https, or not a public address", extra={"endpoint_id": endpoint.endpoint_id}
+        )
         return None
     body = json.dumps(message["event"], separators=(",", ":")).encode()
     headers = signing.headers(endpoint.secret, message["event"]["id"], int(time.time()), body)
@@ -51,7 +55,9 @@ def deliver(message: dict[str, Any]) -> int | None:
             headers={"content-type": "application/json", **headers},
             timeout=_TIMEOUT_SECONDS,
             allow_redirects=False,
+            stream=True,
         )
+        answer.close()
     except requests.RequestException as error:
         raise TryLater(f"no answer: {type(error).__name__}") from None
     if not answer.ok or answer.is_redirect:
@@ -74,7 +80,23 @@ def back_off(record: dict[str, Any]) -> None:
 
 
 def _allowed(url: str) -> bool:
-    return urlsplit(url).scheme == "https" or load(DeliverySettings).private_endpoints_allowed
+    """Whether an endpoint may be posted to: https to public addresses only, so that no merchant can make the platform
+    call what only the platform can reach (private, loopback, link-local and metadata addresses)."""
+    if load(DeliverySettings).private_endpoints_allowed:
+        return True
+    parts = urlsplit(url)
+    return parts.scheme == "https" and bool(parts.hostname) and all(map(_is_public, _addresses(parts.hostname or "")))
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        raise TryLater(f"no address: {type(error).__name__}") from None
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
 
 
 @cache

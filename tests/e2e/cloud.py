@@ -110,6 +110,16 @@ class Cloud:
                     sums[key] = sums.get(key, 0) + int(entry["amount"]) * (1 if entry["side"] == "debit" else -1)
                 assert set(sums.values()) == {0}, (region, journal)
 
+    def saga_states(self, payment_id: str, region: str) -> list[str]:
+        """The states the saga run that made this payment went through."""
+        attempt = self.stored_payment(payment_id, region)["attempt"]
+        machines = self.aws("stepfunctions", region)
+        machine = next(m for m in machines.list_state_machines()["stateMachines"] if "charge" in m["name"])
+        runs = machines.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+        run = next(run for run in runs if attempt in run["executionArn"])
+        history = machines.get_execution_history(executionArn=run["executionArn"], maxResults=1000)["events"]
+        return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
+
     @contextmanager
     def broken(self, function: str, code: str, region: str):
         """Runs a function with faulty code in place of its handler; `real` in that code is the true handler."""

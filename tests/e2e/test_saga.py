@@ -1,5 +1,7 @@
 """Every branch of the saga, with real functions of which one is broken on purpose."""
 
+import time
+
 import pytest
 
 from local.client import TEST_CARD
@@ -106,6 +108,7 @@ def test_a_ledger_that_fails_after_its_write_goes_forward(cloud, region):
         answer = merchant.charge(card=card)
 
     assert answer.status == 201, answer.body
+    assert "AbandonCharge" in cloud.saga_states(answer.body["id"], region)
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
     assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
         "authorization",
@@ -125,6 +128,7 @@ def test_a_ledger_that_times_out_after_its_write_goes_forward(cloud, region):
         answer = merchant.charge(amount=1600)
 
     assert answer.status == 201, answer.body
+    assert "AbandonCharge" in cloud.saga_states(answer.body["id"], region)
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
     assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
         "authorization",
@@ -149,7 +153,8 @@ def test_a_charge_that_could_not_be_published_stays_pending_until_the_sweeper_fi
         answer = merchant.charge(amount=1700)
 
     assert (answer.status, answer.body["status"]) == (201, "pending")
-    assert merchant.payment(answer.body["id"]).body["status"] == "pending"
+    time.sleep(5)
+    assert merchant.payment(answer.body["id"]).body["status"] == "pending", "nobody took it to the network"
     until(lambda: merchant.payment(answer.body["id"]).body["status"] == "succeeded", 180, "the sweeper")
     assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
         "authorization",

@@ -1,16 +1,18 @@
 """The platform's tables on moto, one AWS account per test."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
 
-from payments import books, clients, identifiers, regions
+from payments import books, clients, clock, identifiers, regions
 from payments.lifecycle import Payment, Status
 from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
 
 MERCHANT = "mer_" + "a" * 24
-AT = "2026-11-20T10:00:00.000Z"
+AT = clock.timestamp(datetime.now(UTC) - timedelta(minutes=2))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,7 @@ def tables(aws):
 def api_key(tables):
     """The API key of an active merchant."""
     key = new_api_key(MERCHANT, "test")
+    MerchantItem(MERCHANT, "profile", status="active").save()
     MerchantItem(MERCHANT, api_key_kind(key), status="active").save()
     return key
 

@@ -219,7 +219,8 @@ def test_the_same_key_with_another_request_is_refused(call, change):
 
 def test_a_race_with_another_request_is_refused_too(call, monkeypatch):
     charge(call)
-    monkeypatch.setattr(books, "find", lambda *_, **__: None)
+    find = books.find
+    monkeypatch.setattr(books, "find", lambda key, consistent=False: find(key, consistent) if consistent else None)
 
     status, body, _ = charge(call, {**BODY, "amount": 1})
 

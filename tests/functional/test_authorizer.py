@@ -37,6 +37,15 @@ def test_a_revoked_key_is_refused(api_key):
         app.handler(event(f"Bearer {api_key}"), None)
 
 
+@pytest.mark.parametrize("profile", ["suspended", None])
+def test_a_merchant_that_is_not_active_is_refused(api_key, profile):
+    item = MerchantItem("mer_" + api_key.split("_")[2], "profile", status=profile)
+    item.save() if profile else item.delete()
+
+    with pytest.raises(Exception, match="^Unauthorized$"):
+        app.handler(event(f"Bearer {api_key}"), None)
+
+
 @pytest.mark.parametrize(
     "forge",
     [

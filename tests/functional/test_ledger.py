@@ -3,9 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pynamodb.exceptions import CancellationReason, TransactWriteError, VerboseClientError
+from pynamodb.transactions import TransactWrite
 
 from functions.ledger import app
-from payments import books
+from payments import books, clients
 from payments.journal import totals
 from payments.lifecycle import Status
 from payments.tables import JournalItem, PaymentItem
@@ -98,6 +100,69 @@ def test_abandoning_a_charge_that_was_written_goes_forward(tables, new_charge):
 
     assert answer == posted
     assert books.find(charge["payment_id"]).status is Status.PENDING
+
+
+def test_abandoning_where_another_attempt_was_first_answers_with_that_ones_payment(tables, new_charge):
+    run("post", new_charge())
+
+    answer = run("abandon", new_charge())
+
+    assert answer["result"] == "exists"
+    assert "event" not in answer
+
+
+def test_abandoning_over_a_blocked_payment_never_sends_it_to_the_network(tables, new_charge):
+    run("record_blocked", new_charge())
+
+    answer = run("abandon", new_charge())
+
+    assert (answer["result"], answer["payment"]["status"]) == ("exists", "fraud_blocked")
+
+
+def test_a_tombstone_replicated_from_the_other_region_replaces_no_payment(tables, new_charge):
+    accepted, elsewhere = new_charge(), new_charge()
+    run("abandon", elsewhere)
+    tombstones = [item.to_dynamodb_dict() for item in PaymentItem.scan()]
+
+    run("post", accepted)
+    for item in tombstones:
+        clients.client("dynamodb").put_item(TableName="payments", Item=item)
+
+    assert books.find(accepted["payment_id"]).attempt == accepted["attempt"]
+    assert list(books.pending(accepted["shard"], "9999", 10)) == [accepted["payment_id"]]
+
+
+def test_a_journal_that_arrived_before_its_payment_is_a_fault_and_changes_nothing(tables, new_charge):
+    charge = new_charge()
+    run("post", charge)
+    PaymentItem(charge["payment_id"]).delete()
+
+    with pytest.raises(books.ReplicationGap):
+        run("post", new_charge())
+    assert run("abandon", new_charge())["result"] == "abandoned"
+
+
+def test_a_transaction_that_met_another_is_tried_again(tables, new_charge, monkeypatch):
+    commit, conflicts = TransactWrite._commit, ["TransactionConflict", "TransactionConflict"]
+
+    def conflicting(self):
+        if conflicts:
+            cause = VerboseClientError(
+                {
+                    "Error": {"Code": "TransactionCanceledException", "Message": ""},
+                    "CancellationReasons": [{"Code": "None"}, {"Code": conflicts.pop()}, {"Code": "None"}],
+                },
+                "TransactWriteItems",
+                {},
+            )
+            cause.cancellation_reasons = [None, CancellationReason("TransactionConflict"), None]
+            raise TransactWriteError("conflict", cause)
+        return commit(self)
+
+    monkeypatch.setattr(TransactWrite, "_commit", conflicting)
+
+    assert run("post", new_charge())["result"] == "posted"
+    assert conflicts == []
 
 
 def test_abandoning_when_another_request_holds_the_key_is_a_conflict(tables, new_charge):

@@ -3,14 +3,17 @@
 import io
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from functions.ledger import app as ledger
 from functions.network import app, authorization, card_network, vault
-from payments import books, events, lifecycle
+from payments import books, clients, clock, events, lifecycle
 from payments.journal import totals
 from payments.lifecycle import Status
+from payments.tables import PaymentItem
 
 CARD = {"token": "tok_x", "network": "visa", "bin": "424242", "exp_month": 12, "exp_year": 2031}
 APPROVED = {"status": "approved", "code": None}
@@ -94,6 +97,11 @@ def deliver(*payment_ids):
         },
         None,
     )
+
+
+def post(charge):
+    ledger.handler({"operation": "post", "charge": charge, "fraud": {"score": 0, "degraded": False}}, None)
+    return charge
 
 
 def failed(answer):
@@ -200,13 +208,63 @@ def test_a_network_that_is_not_there_decides_nothing(pending, published):
     assert books.find(pending.payment_id).status is Status.PENDING
 
 
-def test_a_token_that_is_gone_fails_the_charge_without_asking_the_network(pending, network, published, the_vault):
-    the_vault.answer = {"Payload": {"result": "token_unknown"}}
+TOKEN_UNKNOWN = {"Payload": {"result": "token_unknown"}}
+
+
+def test_a_token_that_is_gone_fails_an_old_charge_the_network_does_not_know(
+    tables, new_charge, network, published, the_vault
+):
+    the_vault.answer, network.known = TOKEN_UNKNOWN, None
+    charge = post(new_charge(created_at=clock.timestamp(datetime.now(UTC) - timedelta(minutes=6))))
+
+    deliver(charge["payment_id"])
+
+    assert books.find(charge["payment_id"]).failure.code == "token_expired"
+    assert network.orders == []
+
+
+def test_a_token_not_yet_replicated_here_decides_nothing(tables, new_charge, network, published, the_vault):
+    the_vault.answer, network.known = TOKEN_UNKNOWN, None
+    charge = post(new_charge(created_at=clock.now()))
+
+    assert failed(deliver(charge["payment_id"])) == ["m0"]
+    assert books.find(charge["payment_id"]).status is Status.PENDING
+
+
+def test_what_the_other_region_authorized_is_not_declined_for_want_of_a_token(pending, network, published, the_vault):
+    the_vault.answer = TOKEN_UNKNOWN
 
     deliver(pending.payment_id)
 
-    assert books.find(pending.payment_id).failure.code == "token_expired"
-    assert network.orders == []
+    assert books.find(pending.payment_id).status is Status.SUCCEEDED
+
+
+def test_a_network_that_has_not_decided_decides_nothing(pending, network, published):
+    network.answer = {"status": "pending", "code": None}
+
+    assert failed(deliver(pending.payment_id)) == ["m0"]
+    assert books.find(pending.payment_id).status is Status.PENDING
+
+
+def test_the_expiry_is_the_one_the_merchant_charged(pending, network, published, the_vault):
+    the_vault.answer = {"Payload": {"card": {**CARD, "exp_month": 1, "exp_year": 2040}}}
+
+    deliver(pending.payment_id)
+
+    assert (network.orders[0]["exp_month"], network.orders[0]["exp_year"]) == (12, 2031)
+
+
+def test_an_older_copy_from_the_other_region_is_decided_again_from_its_journal(pending, network, published):
+    older = PaymentItem.get(pending.payment_id).to_dynamodb_dict()
+    deliver(pending.payment_id)
+    clients.client("dynamodb").put_item(TableName="payments", Item=older)
+
+    assert failed(deliver(pending.payment_id)) == []
+
+    assert books.find(pending.payment_id).status is Status.SUCCEEDED
+    assert journals(pending) == ["authorization", "capture"]
+    assert {event["type"] for _, event in published} == {"payment.succeeded"}
+    assert books.pending(pending.shard, "9999", 10) == []
 
 
 def test_a_vault_fault_decides_nothing(pending, network, published, the_vault):
@@ -244,10 +302,7 @@ def test_a_worker_that_lost_the_race_reports_what_the_winner_wrote(pending, netw
 
 
 def test_an_authorization_without_capture_stays_pending_in_the_books(tables, new_charge, network, published):
-    from functions.ledger import app as ledger
-
-    charge = new_charge(capture=False)
-    ledger.handler({"operation": "post", "charge": charge, "fraud": {"score": 0, "degraded": False}}, None)
+    charge = post(new_charge(capture=False))
 
     authorization.authorize(charge["payment_id"])
 

@@ -6,6 +6,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cdk.stacks.workers import STREAM_BATCH
 from functions.projector import app
 from payments import clients
 from payments.journal import Parties, Phase
@@ -73,6 +74,23 @@ def test_a_batch_delivered_again_with_more_counts_only_what_is_new(tables):
     app.handler({"Records": [first, second]}, None)
 
     assert balances()["merchant:mer_a", "USD"] == {"credits_pending": 107}
+
+
+def test_the_other_regions_copy_of_a_journal_is_not_counted_again(tables):
+    first, copy = record(1, Phase.PENDING, 100), {**record(2, Phase.PENDING, 100), "eventName": "MODIFY"}
+
+    app.handler({"Records": [first]}, None)
+    app.handler({"Records": [copy]}, None)
+
+    assert balances()["merchant:mer_a", "USD"] == {"credits_pending": 100}
+
+
+def test_the_largest_batch_the_stream_delivers_fits_one_transaction(tables):
+    records = [record(sequence, Phase.PENDING, 1, f"mer_{sequence}") for sequence in range(1, STREAM_BATCH + 1)]
+
+    app.handler({"Records": records}, None)
+
+    assert len(balances()) == 2 * STREAM_BATCH
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -41,13 +41,14 @@ def posts(monkeypatch):
     class Session:
         answer, sent = 200, []
 
-        def post(self, url, data, headers, timeout, allow_redirects):
+        def post(self, url, data, headers, timeout, allow_redirects, stream):
             self.sent.append((url, data, headers))
             assert allow_redirects is False
             if isinstance(self.answer, Exception):
                 raise self.answer
             response = requests.Response()
             response.status_code = self.answer
+            response._content_consumed = True
             response.headers["location"] = "http://169.254.169.254/"
             return response
 
@@ -119,9 +120,50 @@ def test_a_disabled_or_deleted_endpoint_gets_nothing(secret, posts, backoffs):
     assert posts.sent == []
 
 
+PUBLIC = "93.184.216.34"
+
+
+def resolves_to(monkeypatch, *addresses):
+    found = [(0, 0, 0, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(delivery.socket, "getaddrinfo", lambda *_, **__: found)
+
+
+PRODUCTION = delivery.DeliverySettings(delivery_queue_url=QUEUE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+    ],
+)
+def test_an_address_that_is_not_public_is_refused_in_production(secret, posts, backoffs, monkeypatch, address):
+    monkeypatch.setattr(delivery, "load", lambda _: PRODUCTION)
+    resolves_to(monkeypatch, PUBLIC, address)
+
+    assert deliver() == []
+    assert posts.sent == []
+
+
+def test_a_public_address_is_delivered_to_in_production(secret, posts, backoffs, monkeypatch):
+    monkeypatch.setattr(delivery, "load", lambda _: PRODUCTION)
+    resolves_to(monkeypatch, PUBLIC)
+
+    assert deliver() == []
+    assert len(posts.sent) == 1
+
+
 def test_plain_http_is_refused_in_production(secret, posts, backoffs, monkeypatch):
     endpoint(url="http://merchant.example/hook", secret=secret)
-    monkeypatch.setattr(delivery, "load", lambda kind: kind(delivery_queue_url=QUEUE))
+    monkeypatch.setattr(delivery, "load", lambda _: PRODUCTION)
 
     assert deliver() == []
     assert posts.sent == []

@@ -54,7 +54,7 @@ def test_pending_payments_are_indexed_by_key_only(deployment: Synthesized) -> No
     (index,) = _tables(deployment)["us-east-1/payments"]["Properties"]["GlobalSecondaryIndexes"]
 
     assert index["IndexName"] == "pending"
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["pending_shard", "created_at"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["pending_bucket", "created_at"]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 

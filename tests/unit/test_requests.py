@@ -41,6 +41,18 @@ def test_grouping_does_not_hide_it(number, separator, cuts):
         refuse_card_number(number, "description")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4242,4242,4242,4242", "4242:4242:4242:4242", "4242\t4242\n4242\u00a04242", "4242 – 4242 – 4242 – 4242",
+        "4242+4242+4242+4242", "3782|822463|10005", "４２４２４２４２４２４２４２４２", "4242   4242   4242   4242",
+    ],
+)  # fmt: skip
+def test_no_way_of_printing_it_hides_it(text):
+    with pytest.raises(InvalidRequest):
+        refuse_card_number(f"pay with {text}, please", "description")
+
+
 def test_random_ids_are_never_taken_for_one():
     chance = random.Random(1)
     for _ in range(20_000):
@@ -50,7 +62,7 @@ def test_random_ids_are_never_taken_for_one():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-11-23T10:00:00.000Z", "+1 555 0100", "order 1234", "1" * 12, "4242424242424241"]
+    "text", ["", "2026-11-23T10:00:00.000Z", "2026-11-23 10:00:00.123456", "10,000,000,000,000", "+1 555 0100", "order 1234", "1" * 12, "4242424242424241"]
 )
 def test_other_digits_are_not_refused(text):
     refuse_card_number(text, "description")

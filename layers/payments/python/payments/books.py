@@ -4,14 +4,15 @@ A payment and its journal are written in one transaction, conditional on the sta
 repeated, by a retry or by the other region: the second one finds the first and reports it.
 """
 
-from collections.abc import Iterator
+import random
+import time
+import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from pynamodb.constants import ALL_OLD
-from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
-from pynamodb.expressions.condition import Condition
+from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
@@ -19,7 +20,14 @@ from payments.journal import Entry, Journal, Phase, Side
 from payments.lifecycle import Failure, Payment, Status
 from payments.tables import JournalItem, PaymentItem, connection
 
+PENDING_BUCKETS = 8
+"""Partitions of the pending index per shard: one takes 1,000 writes a second, a shard may have 1,600 charges."""
+
+_ABSENT = PaymentItem.payment_id.does_not_exist()
 _CONDITION_FAILED = "ConditionalCheckFailed"
+_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_CONFLICT_DELAYS_SECONDS = (0.02, 0.05, 0.1)
+"""Upper ends of the random waits before a transaction that met another one is tried again."""
 
 
 class Outcome(StrEnum):
@@ -36,41 +44,40 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The outcome of a write and the payment that stands in the table after it (None: a tombstone)."""
+    """The outcome of a write and the payment that stands in the table after it (None when it was abandoned)."""
 
     outcome: Outcome
     payment: Payment | None
 
 
+class ReplicationGap(RuntimeError):
+    """The journal of a payment is here already and the payment is not: tables replicate in no order. Try again."""
+
+
 def find(payment_id: str, consistent: bool = False) -> Payment | None:
-    """The payment, or None when there is none (the tombstone of an abandoned attempt is none)."""
-    try:
-        item = PaymentItem.get(payment_id, consistent_read=consistent)
-    except PaymentItem.DoesNotExist:
-        return None
-    return None if item.status == Status.ABANDONED else _payment(item)
+    """The payment, or None when there is none."""
+    item = _get(payment_id, consistent)
+    return _payment(item) if item else None
 
 
 def create(payment: Payment, journal: Journal) -> Written:
-    """Writes a new payment and its first journal in one transaction, if this attempt may still create it.
+    """Writes a new payment and its first journal in one transaction, unless this attempt was abandoned.
 
-    Safe to repeat: when the first try did land, the second says `WRITTEN` again.
+    Safe to repeat: when the first try did land, the second says `WRITTEN` again. Raises `ReplicationGap`.
     """
-    try:
-        with TransactWrite(connection=connection()) as transaction:
-            transaction.save(_item(payment), condition=_may_create(payment.attempt), return_values=ALL_OLD)
-            transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
-    except TransactWriteError as error:
-        if not _condition_failed(error):
-            raise
-        return _standing(payment)
-    return Written(Outcome.WRITTEN, payment)
+
+    def write(transaction: TransactWrite) -> None:
+        transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=_ABSENT)
+        transaction.save(_item(payment), condition=_ABSENT)
+        transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
+
+    return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
 
 
 def record_blocked(payment: Payment) -> Written:
-    """Writes a blocked charge, which has no journal, if this attempt may still create it."""
+    """Writes a blocked charge, which has no journal, where there is no payment yet."""
     try:
-        _item(payment).save(condition=_may_create(payment.attempt))
+        _item(payment).save(condition=_ABSENT)
     except PutError as error:
         if error.cause_response_code != "ConditionalCheckFailedException":
             raise
@@ -81,53 +88,39 @@ def record_blocked(payment: Payment) -> Written:
 def abandon(payment: Payment) -> Written:
     """Gives up this attempt: leaves a tombstone that refuses its late write, unless the payment is there already.
 
-    `ABANDONED` when the tombstone stands; `EXISTS` (or `CONFLICT`) when a payment does, and then nothing was changed.
+    `ABANDONED` when the tombstone stands; otherwise what stands there, unchanged. The tombstone has a key of its own,
+    so that in no region and no order of replication it can replace a payment.
     """
-    item = PaymentItem(payment.payment_id)
-    stamp = {
-        "merchant_id": payment.merchant_id,
-        "shard": payment.shard,
-        "fingerprint": payment.fingerprint,
-        "region": payment.region,
-        "created_at": payment.created_at,
-        "updated_at": payment.updated_at,
-        "status": str(Status.ABANDONED),
-    }
-    actions = [getattr(PaymentItem, name).set(value) for name, value in stamp.items()]
-    actions.append(PaymentItem.abandoned_attempts.add({payment.attempt}))
-    try:
-        item.update(actions, condition=PaymentItem.payment_id.does_not_exist() | _is_tombstone())
-    except UpdateError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        return _standing(payment)
-    return Written(Outcome.ABANDONED, None)
+
+    def write(transaction: TransactWrite) -> None:
+        transaction.condition_check(PaymentItem, payment.payment_id, condition=_ABSENT)
+        transaction.save(_tombstone(payment))
+
+    return Written(Outcome.ABANDONED, None) if _commit(write) else _standing(payment)
 
 
 def decide(before: Payment, after: Payment, journal: Journal | None) -> Payment:
     """Takes a payment from one state to the next, with the journal of that step, in one transaction.
 
-    Conditional on the state `before` was read in; when another worker was first, its result is returned instead.
+    Conditional on the state `before` was read in; when another worker was first, its result is returned instead. When
+    the journal is there and the state is not (the other region's older copy of the payment won), the state follows.
     """
-    actions: list[Action] = [
-        PaymentItem.status.set(str(after.status)),
-        PaymentItem.updated_at.set(after.updated_at),
-        PaymentItem.sequence.set(after.sequence),
-        PaymentItem.pending_shard.remove(),
-    ]
-    if after.failure:
-        actions.append(PaymentItem.failure.set(asdict(after.failure)))
-    unchanged = (PaymentItem.status == str(before.status)) & (PaymentItem.sequence == before.sequence)
-    try:
-        with TransactWrite(connection=connection()) as transaction:
-            transaction.update(PaymentItem(before.payment_id), actions=actions, condition=unchanged)
-            if journal:
-                transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
-    except TransactWriteError as error:
-        if not _condition_failed(error):
-            raise
-        return _payment(PaymentItem.get(before.payment_id, consistent_read=True))
-    return after
+
+    def change(transaction: TransactWrite) -> None:
+        unchanged = (PaymentItem.status == str(before.status)) & (PaymentItem.sequence == before.sequence)
+        transaction.update(PaymentItem(before.payment_id), actions=_changes(after), condition=unchanged)
+
+    def change_and_journal(transaction: TransactWrite) -> None:
+        change(transaction)
+        if journal:
+            transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
+
+    if _commit(change_and_journal):
+        return after
+    standing = _payment(PaymentItem.get(before.payment_id, consistent_read=True))
+    if journal and (standing.status, standing.sequence) == (before.status, before.sequence) and _commit(change):
+        return after
+    return standing
 
 
 def journals(payment_id: str) -> list[Journal]:
@@ -136,33 +129,54 @@ def journals(payment_id: str) -> list[Journal]:
     return sorted(found, key=lambda journal: journal.created_at)
 
 
-def pending(shard: int, before: str, limit: int) -> Iterator[str]:
-    """Ids of payments of the shard that have been pending since before this time, oldest first."""
-    found = PaymentItem.pending.query(shard, PaymentItem.created_at < before, limit=limit)
-    return (item.payment_id for item in found)
+def pending(shard: int, before: str, limit: int) -> list[str]:
+    """Ids of payments of the shard that have been pending since before this time; the oldest of each bucket."""
+    return [
+        item.payment_id
+        for bucket in range(PENDING_BUCKETS)
+        for item in PaymentItem.pending.query(
+            shard * PENDING_BUCKETS + bucket, PaymentItem.created_at < before, limit=limit
+        )
+    ]
 
 
-def _may_create(attempt: str) -> Condition:
-    """A payment may be created where none is, or over a tombstone that does not name this very attempt."""
-    given_up = PaymentItem.abandoned_attempts.contains(attempt)
-    condition: Condition = PaymentItem.payment_id.does_not_exist() | (_is_tombstone() & ~given_up)
-    return condition
+def _commit(write: Callable[[TransactWrite], None]) -> bool:
+    """Commits a transaction; False when one of its conditions failed. A conflict with another one is tried again."""
+    for delay in (*_CONFLICT_DELAYS_SECONDS, None):
+        try:
+            with TransactWrite(connection=connection()) as transaction:
+                write(transaction)
+        except TransactWriteError as error:
+            codes = {reason.code for reason in error.cancellation_reasons if reason}
+            if _CONDITION_FAILED in codes:
+                return False
+            if delay is None or not codes & _PASSING:
+                raise
+            time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter
+        else:
+            break
+    return True
 
 
-def _is_tombstone() -> Condition:
-    return PaymentItem.status == str(Status.ABANDONED)
-
-
-def _condition_failed(error: TransactWriteError) -> bool:
-    return any(reason and reason.code == _CONDITION_FAILED for reason in error.cancellation_reasons)
+def _changes(after: Payment) -> list[Action]:
+    actions: list[Action] = [
+        PaymentItem.status.set(str(after.status)),
+        PaymentItem.updated_at.set(after.updated_at),
+        PaymentItem.sequence.set(after.sequence),
+        PaymentItem.pending_bucket.remove(),
+    ]
+    if after.failure:
+        actions.append(PaymentItem.failure.set(asdict(after.failure)))
+    return actions
 
 
 def _standing(wanted: Payment) -> Written:
     """What stands where `wanted` could not be written."""
-    item = PaymentItem.get(wanted.payment_id, consistent_read=True)
-    if item.status == Status.ABANDONED:
-        return Written(Outcome.ABANDONED, None)
-    standing = _payment(item)
+    standing = find(wanted.payment_id, consistent=True)
+    if standing is None:
+        if _get(_tombstone_id(wanted), consistent=True):
+            return Written(Outcome.ABANDONED, None)
+        raise ReplicationGap(wanted.payment_id)
     if standing.attempt == wanted.attempt:
         return Written(Outcome.WRITTEN, standing)
     if standing.fingerprint != wanted.fingerprint:
@@ -170,11 +184,39 @@ def _standing(wanted: Payment) -> Written:
     return Written(Outcome.EXISTS, standing)
 
 
+def _get(key: str, consistent: bool) -> PaymentItem | None:
+    try:
+        return PaymentItem.get(key, consistent_read=consistent)
+    except PaymentItem.DoesNotExist:
+        return None
+
+
+def _tombstone_id(payment: Payment) -> str:
+    return f"{payment.payment_id}#{payment.attempt}"
+
+
+def _tombstone(payment: Payment) -> PaymentItem:
+    return PaymentItem(
+        _tombstone_id(payment),
+        merchant_id=payment.merchant_id,
+        shard=payment.shard,
+        fingerprint=payment.fingerprint,
+        region=payment.region,
+        status="abandoned",
+        created_at=payment.created_at,
+        updated_at=payment.updated_at,
+    )
+
+
 def _item(payment: Payment) -> PaymentItem:
     values: dict[str, Any] = {**asdict(payment), "status": str(payment.status)}
     if payment.pending:
-        values["pending_shard"] = payment.shard
+        values["pending_bucket"] = _pending_bucket(payment)
     return PaymentItem(**{name: value for name, value in values.items() if value is not None})
+
+
+def _pending_bucket(payment: Payment) -> int:
+    return payment.shard * PENDING_BUCKETS + zlib.crc32(payment.payment_id.encode()) % PENDING_BUCKETS
 
 
 def _payment(item: PaymentItem) -> Payment:

@@ -12,9 +12,8 @@ from payments.journal import Journal, Phase
 
 
 class Status(StrEnum):
-    """Where a payment stands. `ABANDONED` is a tombstone of a failed saga, not a payment: nobody sees it."""
+    """Where a payment stands."""
 
-    ABANDONED = "abandoned"
     PENDING = "pending"
     FRAUD_BLOCKED = "fraud_blocked"
     REQUIRES_CAPTURE = "requires_capture"
@@ -23,7 +22,6 @@ class Status(StrEnum):
 
 
 FOLLOWING: dict[Status, frozenset[Status]] = {
-    Status.ABANDONED: frozenset({Status.PENDING, Status.FRAUD_BLOCKED}),
     Status.PENDING: frozenset({Status.REQUIRES_CAPTURE, Status.SUCCEEDED, Status.FAILED}),
     Status.FRAUD_BLOCKED: frozenset(),
     Status.REQUIRES_CAPTURE: frozenset(),

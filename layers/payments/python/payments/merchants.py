@@ -58,16 +58,14 @@ def api_key_kind(api_key: str) -> str:
 
 
 def authenticate(api_key: str) -> Merchant | None:
-    """The merchant an API key belongs to, or None when it is malformed, unknown or revoked."""
+    """The merchant of an API key; None when the key is malformed, unknown or revoked, or its merchant not active."""
     parts = api_key.split("_", 3)
     if len(parts) != 4 or parts[0] != "sk" or not parts[2].isalnum():
         return None
     merchant_id = _MERCHANT_PREFIX + parts[2]
-    try:
-        item = MerchantItem.get(merchant_id, api_key_kind(api_key))
-    except MerchantItem.DoesNotExist:
-        return None
-    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id)) if item.status == "active" else None
+    wanted = [(merchant_id, api_key_kind(api_key)), (merchant_id, "profile")]
+    active = [item for item in MerchantItem.batch_get(wanted) if item.status == "active"]
+    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id)) if len(active) == len(wanted) else None
 
 
 def endpoints(merchant_id: str) -> list[WebhookEndpoint]:

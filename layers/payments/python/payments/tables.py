@@ -1,7 +1,7 @@
 """The tables of payments and ledger as pynamodb models: names, keys and attributes, no behaviour."""
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -9,7 +9,6 @@ from pynamodb.attributes import (
     MapAttribute,
     NumberAttribute,
     UnicodeAttribute,
-    UnicodeSetAttribute,
 )
 from pynamodb.connection import Connection
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -27,7 +26,7 @@ class ModelConnection:
     region = load(CommonSettings).aws_region
     connect_timeout_seconds = CONNECT_TIMEOUT_SECONDS
     read_timeout_seconds = READ_TIMEOUT_SECONDS
-    retry_configuration: ClassVar = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    max_retry_attempts = ATTEMPTS - 1
 
 
 @cache
@@ -37,6 +36,7 @@ def connection() -> Connection:
         region=ModelConnection.region,
         connect_timeout_seconds=ModelConnection.connect_timeout_seconds,
         read_timeout_seconds=ModelConnection.read_timeout_seconds,
+        max_retry_attempts=ModelConnection.max_retry_attempts,
         max_pool_connections=10,
     )
 
@@ -48,12 +48,12 @@ class PendingIndex(GlobalSecondaryIndex["PaymentItem"]):
         index_name = "pending"
         projection = KeysOnlyProjection()
 
-    pending_shard = NumberAttribute(hash_key=True)
+    pending_bucket = NumberAttribute(hash_key=True)
     created_at = UnicodeAttribute(range_key=True)
 
 
 class PaymentItem(Model):
-    """A payment, which is its own idempotency record; or the tombstone of abandoned attempts."""
+    """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt."""
 
     class Meta(ModelConnection):
         table_name = _names.payments_table
@@ -63,10 +63,9 @@ class PaymentItem(Model):
     shard = NumberAttribute()
     fingerprint = UnicodeAttribute()
     attempt = UnicodeAttribute(null=True)
-    abandoned_attempts = UnicodeSetAttribute(null=True)
     region = UnicodeAttribute()
     status = UnicodeAttribute()
-    pending_shard = NumberAttribute(null=True)
+    pending_bucket = NumberAttribute(null=True)
     amount = NumberAttribute(null=True)
     currency = UnicodeAttribute(null=True)
     capture = BooleanAttribute(null=True)
