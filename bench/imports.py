@@ -1,4 +1,4 @@
-"""What a charge-path function's import costs a fresh interpreter: wall time in milliseconds, the least of several tries.
+"""What a charge-path function's import costs a fresh interpreter: wall milliseconds, the least of several tries.
 
 Bytecode is compiled first, as it is in a warm deployment. `PYTHONDONTWRITEBYTECODE` would falsify the figures.
 """
@@ -10,7 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGETS = {
-    "functions.authorizer.app": 350, "functions.api.app": 450, "functions.vault.app": 350, "functions.fraud.app": 350,
+    "functions.authorizer.app": 350,
+    "functions.api.app": 450,
+    "functions.vault.app": 350,
+    "functions.fraud.app": 350,
     "functions.ledger.app": 350,
 }
 """Milliseconds, DESIGN section 9."""
@@ -30,7 +33,11 @@ def _milliseconds(module: str) -> float:
 
 def _once(module: str) -> float:
     run = subprocess.run(
-        [sys.executable, "-c", _PROBE.format(module=module)], env=_environment(), capture_output=True, text=True, check=True,
+        [sys.executable, "-c", _PROBE.format(module=module)],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=ROOT,
     )
     return float(run.stdout)
@@ -39,9 +46,16 @@ def _once(module: str) -> float:
 def _environment() -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/payments/python'}", "PYTHONPYCACHEPREFIX": str(ROOT / "build/pycache"),
-        "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "ENVIRONMENT": "local", "VAULT_TABLE": "vault-tokens",
-        "KEY_STORE": "file:/nowhere", "FRAUD_PROFILES_TABLE": "fraud-profiles", "REGIONS": "{}", "EVENT_BUS": "payments",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/payments/python'}",
+        "PYTHONPYCACHEPREFIX": str(ROOT / "build/pycache"),
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "ENVIRONMENT": "local",
+        "VAULT_TABLE": "vault-tokens",
+        "KEY_STORE": "file:/nowhere",
+        "FRAUD_PROFILES_TABLE": "fraud-profiles",
+        "REGIONS": "{}",
+        "EVENT_BUS": "payments",
         "POWERTOOLS_SERVICE_NAME": "bench",
     }
 

@@ -82,6 +82,12 @@ def test_a_new_payment_pays_its_transaction_its_replica_and_its_index() -> None:
     assert sum(alone for alone, _ in found.values()) * prices.WRITE_UNIT == 6.875
 
 
+def test_a_condition_check_is_paid_like_a_write_but_not_replicated() -> None:
+    check = {"ConditionCheck": {"TableName": "payments", "Key": KEY, "ConditionExpression": "attribute_not_exists(x)"}}
+
+    assert used("TransactWriteItems", {"TransactItems": [check]}) == {"payments: write units, transaction": (2, 2)}
+
+
 def test_a_batch_shares_its_marker_and_the_merchants_balance_but_no_customers() -> None:
     updates = [
         {"Update": {"TableName": "balances", "Key": {"account": {"S": name}}}}

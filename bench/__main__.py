@@ -1,0 +1,142 @@
+"""Every figure against its budget: `python -m bench [--no-cloud]`.
+
+A missed budget is shown, not judged: the exit code is 0 as long as every figure could be measured. Two figures need a
+local cloud; it is started for them in `.local-bench/` on ports 2000 above the usual ones, and stopped afterwards.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure; `budget` is in its unit, and None where the figure only explains another one."""
+
+    what: str
+    figure: float
+    unit: str
+    budget: float | None = None
+
+
+def _imports() -> Iterator[Row]:
+    from bench import imports
+
+    for module, (milliseconds, budget) in imports.figures().items():
+        yield Row(f"import of {module}, fresh interpreter", milliseconds, "ms", budget)
+
+
+def _inference() -> Iterator[Row]:
+    from bench import inference
+
+    rows = inference.inference()
+    yield Row("model inference, one row", rows["fast_c_api_us_per_row"], "µs", 20)
+    yield Row("  LightGBM's own predict", rows["booster_predict_us_per_row"], "µs")
+    cpu = inference.function()
+    yield Row("fraud function, CPU without network", cpu["fraud_cpu_ms"], "ms", 1.5)
+    yield Row("  with botocore's work", cpu["fraud_cpu_with_botocore_ms"], "ms")
+
+
+def _vault() -> Iterator[Row]:
+    from bench import vault
+
+    found = vault.figures()
+    yield Row("vault tokenize, CPU without network", found["vault_tokenize_ms"], "ms", vault.BUDGET_MS)
+    yield Row("  the handler, with its log line", found["vault_tokenize_handler_ms"], "ms")
+    yield Row("  floor: bare JWE open and bare SDK encrypt", found["floor_sum_ms"], "ms")
+    yield Row("  the cryptography alone", found["primitives_only_ms"], "ms")
+
+
+def _webhooks() -> Iterator[Row]:
+    from bench import webhooks
+
+    found = webhooks.figures()
+    yield Row(
+        "webhook signature and delivery, CPU without network", found["webhook_delivery_ms"], "ms", webhooks.BUDGET_MS
+    )
+    yield Row("  with pynamodb's and botocore's work", found["webhook_delivery_with_dynamodb_ms"], "ms")
+    yield Row("  the signature alone", found["webhook_signature_ms"], "ms")
+
+
+def _saga() -> Iterator[Row]:
+    from bench import saga
+    from bench.cloud import running
+
+    found = saga.compare(running())
+    yield Row("charge over empty saga, end-to-end p50", found.ratio, "×", saga.BUDGET_RATIO)
+    yield Row("  without the emulator's own sleep in both", found.ratio_without_sleep, "×")
+
+
+def _operations() -> Iterator[Row]:
+    from bench import operations
+
+    sums = operations.totals(operations.measured())
+    budget = operations.BUDGET_DOLLARS
+    yield Row("AWS operations of a million charges, under load", sums["operations_loaded"], "$", budget)
+    yield Row("  as counted, every batch a batch of one", sums["operations"], "$")
+    yield Row("  under load, with assumed durations, logs, traces", sums["everything_loaded"], "$")
+
+
+_ALONE: dict[str, Callable[[], Iterator[Row]]] = {
+    "bench.imports": _imports,
+    "bench.inference": _inference,
+    "bench.vault": _vault,
+    "bench.webhooks": _webhooks,
+}
+_ON_CLOUD: dict[str, Callable[[], Iterator[Row]]] = {"bench.saga": _saga, "bench.operations": _operations}
+
+
+def main(arguments: list[str]) -> int:
+    """Measures and prints; 1 when a figure could not be measured."""
+    from bench import cloud
+
+    shown = _table()
+    failures = _measure(shown, _ALONE)
+    if "--no-cloud" not in arguments:
+        try:
+            with cloud.own():
+                failures |= _measure(shown, _ON_CLOUD)
+        except Exception as error:  # noqa: BLE001 - what did not start is told like what could not be measured
+            failures["local cloud"] = _told(error)
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(shown)
+    for name, reason in failures.items():
+        console.print(f"not measured: {name}: {reason}", markup=False)
+    return int(bool(failures))
+
+
+def _measure(shown: Table, measurements: dict[str, Callable[[], Iterator[Row]]]) -> dict[str, str]:
+    """Adds what can be measured to the table; what cannot, with the reason."""
+    failures = {}
+    for module, measure in measurements.items():
+        try:
+            for row in measure():
+                _show(shown, row, f"python -m {module}")
+        except Exception as error:  # noqa: BLE001 - one failed figure does not hide the others
+            failures[module] = _told(error)
+        shown.add_section()
+    return failures
+
+
+def _show(shown: Table, row: Row, command: str) -> None:
+    if row.budget is None:
+        shown.add_row(f"[dim]{row.what}", f"[dim]{row.figure:.3g} {row.unit}", "", "", "")
+        return
+    met = "[green]met" if row.figure <= row.budget else f"[red]missed, {row.figure / row.budget:.2f} ×"
+    shown.add_row(row.what, f"{row.figure:.3g} {row.unit}", f"{row.budget:g} {row.unit}", met, command)
+
+
+def _table() -> Table:
+    return Table("what", "figure", "budget", "", "alone by", title="Budgets (docs: bench/README.md)")
+
+
+def _told(error: Exception) -> str:
+    output = getattr(error, "stdout", None) or ""
+    return f"{type(error).__name__}: {error} {output}".strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

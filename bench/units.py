@@ -1,0 +1,116 @@
+"""DynamoDB's units: which ones a recorded call uses, by the sizes of the items in the tables."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bench import environment, prices  # noqa: F401
+from local.settings import GLOBAL_TABLES
+from payments.tables import PendingIndex
+
+_INDEX: str = PendingIndex._hash_key_attribute().attr_name  # type: ignore[no-untyped-call]
+"""The attribute that makes a payment an entry of the index `pending`: setting and removing it writes the index."""
+
+_JOINT = ("batch#", "merchant:", "network:", "fees:")
+"""Balances of which a batch of the ledger's stream writes one for many journals; a customer's is each charge's own."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Some units of one kind; `share` is the part of them that a charge pays when it shares a full batch."""
+
+    operation: str
+    number: float
+    price: float
+    share: float = 1.0
+
+
+class Sizes:
+    """Looks items up where a call was made; remembers the largest item per table."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.largest: dict[str, int] = {}
+
+    def item(self, table: str, key: dict[str, Any]) -> int:
+        """Bytes of the item, 0 when there is none."""
+        found = self._client.get_item(TableName=table, Key=key, ConsistentRead=True)
+        return self._seen(table, prices.item_size(found.get("Item", {})))
+
+    def query(self, request: dict[str, Any]) -> int:
+        """Bytes that a query looks at."""
+        names = ("TableName", "KeyConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues")
+        found = self._client.query(**{name: request[name] for name in names if name in request})
+        return self._seen(request["TableName"], sum(map(prices.item_size, found["Items"])))
+
+    def replicated_bytes(self, calls: Iterable[Any]) -> int:
+        """Bytes of all items these calls wrote into global tables."""
+        writes = [write for call in calls for write in _writes(call.name, call.request)]
+        return sum(self.written(write) for write in writes if write["TableName"] in GLOBAL_TABLES)
+
+    def written(self, write: dict[str, Any]) -> int:
+        if "Item" in write:
+            return self._seen(write["TableName"], prices.item_size(write["Item"]))
+        return self.item(write["TableName"], write["Key"])
+
+    def _seen(self, table: str, size: int) -> int:
+        self.largest[table] = max(size, self.largest.get(table, 0))
+        return size
+
+
+def units(name: str, request: dict[str, Any], sizes: Sizes, stream_batch: int) -> Iterator[Units]:
+    """What one call uses, here and in the other region."""
+    yield from _reads(name, request, sizes, stream_batch)
+    for write in _writes(name, request):
+        yield from _write(write, name == "TransactWriteItems", sizes, stream_batch)
+
+
+def _reads(name: str, request: dict[str, Any], sizes: Sizes, stream_batch: int) -> Iterator[Units]:
+    consistent = bool(request.get("ConsistentRead"))
+    if name == "GetItem":
+        table, key = request["TableName"], request["Key"]
+        share = 1 / stream_batch if table == "balances" else 1.0
+        yield _read(table, sizes.item(table, key), consistent, share)
+    elif name == "Query":
+        yield _read(request["TableName"], sizes.query(request), consistent)
+    elif name == "BatchGetItem":
+        for table, wanted in request["RequestItems"].items():
+            for key in wanted["Keys"]:
+                yield _read(table, sizes.item(table, key), bool(wanted.get("ConsistentRead")))
+
+
+def _read(table: str, size: int, consistent: bool, share: float = 1.0) -> Units:
+    return Units(f"{table}: read units", prices.read_units(size, consistent), prices.READ_UNIT, share)
+
+
+def _writes(name: str, request: dict[str, Any]) -> list[dict[str, Any]]:
+    if name == "TransactWriteItems":
+        return [action for item in request["TransactItems"] for action in item.values()]
+    return [request] if name in ("UpdateItem", "PutItem") else []
+
+
+def _write(write: dict[str, Any], transaction: bool, sizes: Sizes, stream_batch: int) -> Iterator[Units]:
+    table = write["TableName"]
+    plain = prices.write_units(sizes.written(write))
+    share = 1 / stream_batch if table == "balances" and _joint(write["Key"]) else 1.0
+    kind = "transaction" if transaction else "plain"
+    number = plain * (prices.TRANSACTION_UNITS if transaction else 1)
+    yield Units(f"{table}: write units, {kind}", number, prices.WRITE_UNIT, share)
+    if table in GLOBAL_TABLES and not _only_checks(write):
+        yield Units(f"{table}: write units, replica", plain * prices.REPLICA_UNITS, prices.WRITE_UNIT)
+    if table == "payments" and _moves_index(write):
+        yield Units("payments: write units, index pending, both regions", prices.REGIONS, prices.WRITE_UNIT)
+
+
+def _only_checks(write: dict[str, Any]) -> bool:
+    """Whether it is a transaction's ConditionCheck, which is paid like a write and changes nothing to replicate."""
+    return not {"Item", "UpdateExpression"} & write.keys()
+
+
+def _joint(key: dict[str, Any]) -> bool:
+    return str(key["account"]["S"]).startswith(_JOINT)
+
+
+def _moves_index(write: dict[str, Any]) -> bool:
+    named = set(write.get("Item", {})) | set(write.get("ExpressionAttributeNames", {}).values())
+    return _INDEX in named
