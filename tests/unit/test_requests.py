@@ -62,7 +62,17 @@ def test_random_ids_are_never_taken_for_one():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-11-23T10:00:00.000Z", "2026-11-23 10:00:00.123456", "10,000,000,000,000", "+1 555 0100", "order 1234", "1" * 12, "4242424242424241"]
+    "text",
+    [
+        "",
+        "2026-11-23T10:00:00.000Z",
+        "2026-11-23 10:00:00.123456",
+        "10,000,000,000,000",
+        "+1 555 0100",
+        "order 1234",
+        "1" * 12,
+        "4242424242424241",
+    ],
 )
 def test_other_digits_are_not_refused(text):
     refuse_card_number(text, "description")
