@@ -64,7 +64,7 @@ FUNCTIONS = {
     "payments-vault-provision": FunctionSpec("functions.vault.app.provision", 512, 60),
     "payments-fraud": FunctionSpec("functions.fraud.app.handler", _CHARGE_PATH_MB),
     "payments-ledger": FunctionSpec("functions.ledger.app.handler", _CHARGE_PATH_MB),
-    "payments-network": FunctionSpec("functions.network.app.handler", 1024, 150),
+    "payments-network": FunctionSpec("functions.network.app.handler", 512, 150),
     "payments-webhooks-fanout": FunctionSpec("functions.webhooks.app.fanout", 512, 30),
     "payments-webhooks-deliver": FunctionSpec("functions.webhooks.app.deliver", 512, 60),
     "payments-projector": FunctionSpec("functions.projector.app.handler", 1024, 60),

@@ -34,6 +34,7 @@ def start(at: Settings, run: Run) -> None:
             "S3_DATA_DIR": str(scratch / "s3"),
             "TMPDIR": str(scratch),
             "SFN_WAIT_SCALE": "0",
+            "AUTH": str(at.enforce_iam).lower(),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -35,6 +35,9 @@ class Settings:
     card_network_latency_ms: tuple[int, int] = (200, 500)
     edge_concurrency: int = 8
     edge_routing: str = "round-robin"
+    enforce_iam: bool = False
+    """The emulators refuse what a function's role does not allow. Each knows only its own functions' sessions, so
+    a write for the other region's shards is refused there, and done where it arrived."""
 
     def emulator_port(self, region: str) -> int:
         """The port of the region's AWS emulator."""
@@ -104,6 +107,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     if routing not in ("round-robin", "primary"):
         raise InvalidSetting(f"PAYMENTS_EDGE_ROUTING={routing}: must be round-robin or primary")
     return Settings(
+        enforce_iam=environment.get("PAYMENTS_ENFORCE_IAM") == "1",
         home=Path(environment.get("PAYMENTS_HOME") or ROOT / ".local").resolve(),
         port_offset=_integer(environment, "PAYMENTS_PORT_OFFSET", 0),
         replication_lag_ms=_integer(environment, "PAYMENTS_REPLICATION_LAG_MS", 50),

@@ -11,18 +11,19 @@ import pytest
 from tests.e2e.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / ".local-test"
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-    "PAYMENTS_HOME": str(HOME),
-    "PAYMENTS_PORT_OFFSET": "1000",
+OWN = {"PAYMENTS_HOME": str(ROOT / ".local-test"), "PAYMENTS_PORT_OFFSET": "1000"}
+ENFORCING = {
+    "PAYMENTS_HOME": str(ROOT / ".local-test-iam"),
+    "PAYMENTS_PORT_OFFSET": "3000",
+    "PAYMENTS_ENFORCE_IAM": "1",
 }
 
 
-def payments(*arguments, check=True):
+def payments(*arguments, check=True, settings=OWN):
     """Runs the `payments` command on the tests' own local cloud."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PAYMENTS_"))}
     command = [sys.executable, "-m", "local.cli", *arguments]
-    run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=ROOT, env={**inherited, **settings}, capture_output=True, text=True, timeout=300)
     assert not check or run.returncode == 0, run.stdout + run.stderr
     return run
 
@@ -36,9 +37,21 @@ def cli():
 @pytest.fixture(scope="session")
 def cloud():
     """The running platform; everything it started is stopped at the end, and nothing of it remains."""
-    payments("down")
-    payments("up", "--detach")
+    yield from running(OWN)
+
+
+@pytest.fixture(scope="module")
+def enforcing_cloud():
+    """Another one, whose emulators refuse what a function's role does not allow."""
+    yield from running(ENFORCING)
+
+
+def running(settings):
+    """A local cloud with these settings, from its start to its end."""
+    home = Path(settings["PAYMENTS_HOME"])
+    payments("down", settings=settings)
+    payments("up", "--detach", settings=settings)
     try:
-        yield Cloud(json.loads((HOME / "endpoints.json").read_text()), HOME)
+        yield Cloud(json.loads((home / "endpoints.json").read_text()), home)
     finally:
-        payments("down")
+        payments("down", settings=settings)
