@@ -192,6 +192,16 @@ def test_a_block_never_replaces_an_accepted_payment(tables, new_charge):
     assert answer["payment"]["status"] == "pending"
 
 
+def test_an_accepted_attempt_never_replaces_a_blocked_payment(tables, new_charge):
+    blocked = new_charge()
+    run("record_blocked", blocked)
+
+    answer = run("post", new_charge())
+
+    assert (answer["result"], answer["payment"]["status"]) == ("exists", "fraud_blocked")
+    assert journal_ids(blocked) == []
+
+
 def test_concurrent_attempts_make_one_payment_and_one_journal(tables, new_charge):
     charges = [new_charge() for _ in range(12)]
 

@@ -1,6 +1,5 @@
 """The chart of accounts: names of the accounts that journal entries debit and credit."""
 
-PLATFORM_FEES = "fees:platform"
 _GUEST = "guest"
 
 
@@ -12,8 +11,3 @@ def customer(merchant_id: str, customer_id: str | None) -> str:
 def merchant(merchant_id: str) -> str:
     """The account of what the platform owes the merchant."""
     return f"merchant:{merchant_id}"
-
-
-def network(name: str) -> str:
-    """The clearing account of a card network."""
-    return f"network:{name}"

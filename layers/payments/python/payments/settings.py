@@ -17,7 +17,6 @@ class CommonSettings(msgspec.Struct, frozen=True, rename="upper"):
     """What every function may ask: where it runs."""
 
     aws_region: str = "us-east-1"
-    environment: str = "production"
 
 
 class TableSettings(msgspec.Struct, frozen=True, rename="upper"):
