@@ -45,7 +45,9 @@ class VaultStack(Stack):
             self._table(key)
         network = self._network()
         for name, actions in TABLE_ACTIONS.items():
-            self._function(name, actions, key, network)
+            # Keys are made in one region only: made in both, one region's would replace the other's.
+            if name != "Provision" or self.region == config.owner_region:
+                self._function(name, actions, key, network)
 
     def _key(self) -> kms.Key:
         """The key of the table's encryption at rest. Card data is encrypted once more, under the key store's keys."""

@@ -12,7 +12,6 @@ from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
 
 MERCHANT = "mer_" + "a" * 24
-AT = clock.timestamp(datetime.now(UTC) - timedelta(minutes=2))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def charge(key="key-1", **changes):
         "amount": 4200,
         "currency": "USD",
         "capture": True,
-        "created_at": AT,
+        "created_at": clock.timestamp(datetime.now(UTC) - timedelta(minutes=2)),
         "network_ref": identifiers.network_reference(payment_id),
         "card": {
             "token": "tok_x",
