@@ -1,0 +1,56 @@
+"""Reading payments and the health of a region."""
+
+import json
+
+import pytest
+
+from functions.api import app
+from functions.ledger import app as ledger
+from tests.functional.api.merchant import (
+    FRAUD,
+    PAN,
+    charge,
+    event,
+)
+
+
+def test_another_merchants_payment_does_not_exist(call):
+    _, made, _ = charge(call)
+
+    status, body, _ = call("GET", f"/api/v1/payments/{made['id']}", merchant="mer_" + "b" * 24)
+
+    assert (status, body["error"]["code"]) == (404, "payment_not_found")
+
+
+@pytest.mark.parametrize("payment_id", ["pay_00" + "a" * 24, "x", PAN, "%00", "pay_" + "9" * 300])
+def test_a_payment_that_is_not_there_is_404_and_not_echoed(call, payment_id):
+    status, body, _ = call("GET", f"/api/v1/payments/{payment_id}")
+
+    assert status == 404
+    assert payment_id not in json.dumps(body)
+
+
+def test_an_abandoned_attempt_is_no_payment(call, new_charge):
+    abandoned = new_charge()
+    ledger.handler({"operation": "abandon", "charge": abandoned, "fraud": FRAUD}, None)
+
+    assert call("GET", f"/api/v1/payments/{abandoned['payment_id']}")[0] == 404
+
+
+def test_an_unknown_path_is_404_in_the_platforms_form(call):
+    status, body, _ = call("GET", "/api/v1/nothing")
+
+    assert (status, body["error"]["type"]) == (404, "invalid_request_error")
+
+
+def test_health_says_what_works(call):
+    status, body, _ = call("GET", "/health")
+
+    assert (status, body["status"], body["checks"]) == (200, "ok", {"payments": "ok", "shards": "ok"})
+
+
+def test_health_says_what_does_not(aws, context):
+    answer = app.handler(event("GET", "/health"), context)
+
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"])["checks"]["payments"] == "failed"

@@ -1,0 +1,94 @@
+"""Writes go to the primary region of the merchant's shard."""
+
+import io
+import json
+
+import pytest
+
+from functions.api import app, routing
+from payments import clients, regions
+from tests.functional.api.merchant import (
+    BODY,
+    PAN,
+    charge,
+    event,
+)
+
+
+class Twin:
+    """Stands in for the same function in the other region."""
+
+    def __init__(self, answer):
+        self.answer, self.events = answer, []
+
+    def invoke(self, FunctionName, Payload):
+        self.events.append(json.loads(Payload))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def twin(call, monkeypatch):
+    """Makes the other region the primary, with a twin that answers as told."""
+
+    def answering(answer):
+        stand_in = Twin(answer)
+        monkeypatch.setattr(regions, "primary", lambda shard: "us-west-2")
+        monkeypatch.setattr(routing, "client", lambda *_, **__: stand_in)
+        monkeypatch.setattr(routing, "_paused_until", {})
+        return stand_in
+
+    return answering
+
+
+def payload(content):
+    return {"Payload": io.BytesIO(json.dumps(content).encode())}
+
+
+def test_a_write_goes_to_the_primary_region_with_the_card_sealed(call, sagas, twin):
+    stand_in = twin(payload({"statusCode": 201, "body": '{"id": "there"}', "multiValueHeaders": {"X-A": ["b"]}}))
+
+    status, body, headers = charge(call)
+
+    assert (status, body, headers["X-A"]) == (201, {"id": "there"}, ["b"])
+    assert sagas == []
+    assert stand_in.events[0]["forwarded_by"] == "us-east-1"
+    assert PAN not in json.dumps(stand_in.events)
+
+
+def test_a_forwarded_write_is_done_here_and_never_sent_back(sagas, context, twin):
+    stand_in = twin(AssertionError("sent back"))
+
+    answer = app.handler({**event("POST", "/api/v1/payments/charge", BODY), "forwarded_by": "us-west-2"}, context)
+
+    assert answer["statusCode"] == 201
+    assert stand_in.events == []
+
+
+@pytest.mark.parametrize("fault", ["refused", "crashed"])
+def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault):
+    from botocore.exceptions import EndpointConnectionError
+
+    twin(EndpointConnectionError(endpoint_url="x") if fault == "refused" else {"FunctionError": "Unhandled"})
+
+    assert charge(call)[0] == 201
+    assert len(sagas) == 1
+
+
+def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, twin):
+    from botocore.exceptions import ReadTimeoutError
+
+    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+
+    assert [charge(call, key=f"key-{number}")[0] for number in range(3)] == [201, 201, 201]
+    assert len(stand_in.events) == 1
+
+
+def test_the_shard_map_says_who_is_primary(tables):
+    clients.client("dynamodb").put_item(
+        TableName="shards", Item={"shard": {"N": "7"}, "primary": {"S": "us-west-2"}, "epoch": {"N": "1"}}
+    )
+
+    assert regions.primary(7) == "us-west-2"
+    assert {regions.primary(shard) for shard in range(128) if shard != 7} == {"us-east-1", "us-west-2"}
