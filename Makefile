@@ -57,4 +57,7 @@ lock: ## compile the hash-pinned requirement files from their .in files
 
 clean: ## remove what setup and runs have made
 	-$(BIN)/payments down
-	rm -rf $(VENV) node_modules .local cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	-PAYMENTS_HOME=.local-test PAYMENTS_PORT_OFFSET=1000 $(BIN)/payments down
+	-PAYMENTS_HOME=.local-bench PAYMENTS_PORT_OFFSET=2000 $(BIN)/payments down
+	-PAYMENTS_HOME=.local-test-iam PAYMENTS_PORT_OFFSET=3000 $(BIN)/payments down
+	rm -rf $(VENV) node_modules .local .local-* build cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

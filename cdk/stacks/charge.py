@@ -46,7 +46,7 @@ class ChargeStack(Stack):
             ("dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"),
             names.table_arn(self, names.PAYMENTS),
         )
-        ledger.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
+        ledger.allow(("dynamodb:ConditionCheckItem", "dynamodb:PutItem"), names.table_arn(self, names.LEDGER))
 
     def _saga(self, config: Config) -> None:
         """Its history holds ciphertext and tokens only, and even so its log holds errors without execution data."""

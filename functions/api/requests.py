@@ -26,7 +26,7 @@ _PRINTED_GROUPS = re.compile(
 """Digits grouped as on cards (4-4-4-4, 4-4-4-4-3, 4-6-5, 4-6-4), with anything between the groups."""
 
 _RANDOM_IDS = re.compile(
-    r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE
+    r"\b(?:(?=[0-9-]*[a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})\b", re.IGNORECASE
 )
 """UUIDs and digests. They are what idempotency keys are made of, and one in a thousand has digits that pass Luhn."""
 

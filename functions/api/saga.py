@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.api.settings import settings
 from payments.clients import client
@@ -23,7 +23,7 @@ def run(charge: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         execution = _execute(charge)
-    except (HTTPClientError, ClientError) as error:
+    except (BotoCoreError, ClientError) as error:
         logger.warning("no answer from the saga", extra={"fault": type(error).__name__})
         raise unfinished(charge["payment_id"]) from None
     if execution["status"] != "SUCCEEDED":

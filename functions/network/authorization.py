@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from functions.network import card_network, vault
 from payments import books, clock, events, lifecycle
-from payments.lifecycle import Authorization, Failure, Payment
+from payments.lifecycle import Authorization, Failure, Payment, Status
 from payments.queues import TryLater
 
 TOKEN_PATIENCE = timedelta(minutes=5)
@@ -25,8 +25,8 @@ def authorize(payment_id: str) -> Payment:
         raise TryLater("the payment is not here yet")
     if payment.pending:
         payment = _decide(payment)
-    if payment.pending:
-        raise TryLater("the payment could not be decided")
+    if payment.pending or payment.status is Status.FRAUD_BLOCKED:
+        raise TryLater("the payment is not decided")  # a blocked one is none of ours: let it reach the dead letters
     events.publish(events.PAYMENT_RESULT, events.payment_result(payment))
     return payment
 

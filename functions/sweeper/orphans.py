@@ -8,7 +8,6 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from payments import books, clock, events, identifiers, regions
-from payments.lifecycle import Payment
 
 PENDING_TOO_LONG = timedelta(seconds=60)
 """A charge is decided within seconds; a minute is long for the queue and short for the merchant."""
@@ -17,8 +16,13 @@ INTERVAL = timedelta(minutes=1)
 """How often the sweeper runs."""
 
 _CANDIDATES = 1_000
+"""Pending payments looked at per bucket of a shard and run, oldest first."""
+
 _AT_ONCE = 100
-"""Orphans published per shard and run, chosen by chance: those that can never be finished must not hide the others."""
+"""Orphans published per shard and run, chosen by chance among those that are due."""
+
+_BATCH = 10
+"""Events that EventBridge takes in one call."""
 
 
 def republish() -> int:
@@ -32,21 +36,19 @@ def republish() -> int:
 def due(created_at: datetime, now: datetime) -> bool:
     """Whether an orphan is to be published in this run: in every run of its first minutes, then at doubled ages.
 
-    So a lost event is mended in the next run, and a payment that cannot be finished does not fill the queue.
+    So a lost event is mended in the next run, and a payment that cannot be finished does not fill the queue. A window
+    is two intervals wide, so that a run that comes late or fails skips none.
     """
     age = int((now - created_at) / INTERVAL)
-    return age < 5 or age.bit_length() != (age - 1).bit_length()
+    return age < 5 or age.bit_length() != (age - 2).bit_length()
 
 
 def _sweep(shard: int, now: datetime) -> int:
     found = books.pending(shard, clock.timestamp(now - PENDING_TOO_LONG), _CANDIDATES)
-    chosen = random.sample(found, min(len(found), _AT_ONCE))
+    waiting = [payment_id for payment_id, created_at in found if due(datetime.fromisoformat(created_at), now)]
+    chosen = random.sample(waiting, min(len(waiting), _AT_ONCE))
     payments = (books.find(payment_id) for payment_id in chosen)
-    orphans = [payment for payment in payments if payment and _is_due(payment, now)]
-    for payment in orphans:
-        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(payment))
+    orphans = [events.charge_authorized(payment) for payment in payments if payment and payment.pending]
+    for start in range(0, len(orphans), _BATCH):
+        events.publish(events.CHARGE_AUTHORIZED, *orphans[start : start + _BATCH])
     return len(orphans)
-
-
-def _is_due(payment: Payment, now: datetime) -> bool:
-    return payment.pending and due(datetime.fromisoformat(payment.created_at), now)

@@ -60,7 +60,7 @@ def deliver(message: dict[str, Any]) -> int | None:
         answer.close()
     except requests.RequestException as error:
         raise TryLater(f"no answer: {type(error).__name__}") from None
-    if not answer.ok or answer.is_redirect:
+    if not 200 <= answer.status_code < 300:
         if answer.status_code == _GONE:
             return _GONE
         raise TryLater(f"the endpoint answered {answer.status_code}")

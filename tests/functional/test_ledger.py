@@ -33,7 +33,7 @@ def test_a_posted_charge_is_a_pending_payment_with_a_balanced_journal(tables, ne
     assert (payment.status, payment.amount, payment.metadata) == (Status.PENDING, 4200, {"order": "1"})
     assert journal_ids(charge) == ["authorization"]
     assert set(totals(books.journals(charge["payment_id"])[0].entries).values()) == {0}
-    assert list(books.pending(charge["shard"], "9999", 10)) == [charge["payment_id"]]
+    assert books.pending(charge["shard"], "9999", 10) == [(charge["payment_id"], charge["created_at"])]
 
 
 def test_the_same_attempt_posted_twice_is_one_payment(tables, new_charge):
@@ -129,7 +129,7 @@ def test_a_tombstone_replicated_from_the_other_region_replaces_no_payment(tables
         clients.client("dynamodb").put_item(TableName="payments", Item=item)
 
     assert books.find(accepted["payment_id"]).attempt == accepted["attempt"]
-    assert list(books.pending(accepted["shard"], "9999", 10)) == [accepted["payment_id"]]
+    assert books.pending(accepted["shard"], "9999", 10) == [(accepted["payment_id"], accepted["created_at"])]
 
 
 def test_a_journal_that_arrived_before_its_payment_is_a_fault_and_changes_nothing(tables, new_charge):
@@ -190,6 +190,15 @@ def test_a_block_never_replaces_an_accepted_payment(tables, new_charge):
 
     assert answer["result"] == "exists"
     assert answer["payment"]["status"] == "pending"
+
+
+def test_a_block_waits_for_a_payment_whose_journal_is_here_already(tables, new_charge):
+    accepted = new_charge()
+    run("post", accepted)
+    PaymentItem(accepted["payment_id"]).delete()
+
+    with pytest.raises(books.ReplicationGap):
+        run("record_blocked", new_charge())
 
 
 def test_an_accepted_attempt_never_replaces_a_blocked_payment(tables, new_charge):

@@ -239,6 +239,14 @@ def test_what_the_other_region_authorized_is_not_declined_for_want_of_a_token(pe
     assert books.find(pending.payment_id).status is Status.SUCCEEDED
 
 
+def test_a_blocked_payment_is_neither_charged_nor_announced(tables, new_charge, network, published):
+    charge = new_charge()
+    ledger.handler({"operation": "record_blocked", "charge": charge, "fraud": {"score": 99, "degraded": False}}, None)
+
+    assert failed(deliver(charge["payment_id"])) == ["m0"]
+    assert network.orders == published == []
+
+
 def test_a_network_that_has_not_decided_decides_nothing(pending, network, published):
     network.answer = {"status": "pending", "code": None}
 

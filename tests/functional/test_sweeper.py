@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.ledger import app as ledger
 from functions.sweeper import app, orphans
@@ -60,18 +62,39 @@ def test_an_orphan_is_published_often_at_first_and_ever_more_rarely():
 
     published = [minute for minute in range(200) if orphans.due(start, start + timedelta(minutes=minute))]
 
-    assert published == [0, 1, 2, 3, 4, 8, 16, 32, 64, 128]
+    assert published == [0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 128, 129]
 
 
-def test_orphans_that_can_never_be_finished_do_not_hide_the_others(tables, new_charge, published, monkeypatch):
-    monkeypatch.setattr(orphans, "_AT_ONCE", 3)
-    monkeypatch.setattr(orphans, "due", lambda *_: True)
-    ids = {post(new_charge(key=f"key-{number}"))["payment_id"] for number in range(6)}
+@given(st.lists(st.floats(50, 70), min_size=200, max_size=200), st.floats(0, 60))
+def test_runs_that_come_early_or_late_skip_no_doubling(intervals, offset):
+    start = datetime(2026, 11, 20, tzinfo=UTC)
+    ages = [offset + sum(intervals[:count]) for count in range(len(intervals))]
 
-    for _ in range(30):
-        orphans._sweep(merchant_shard(MERCHANT), datetime.now(UTC))
+    published = [age / 60 for age in ages if orphans.due(start, start + timedelta(seconds=age))]
 
-    assert {event["payment_id"] for _, event in published} == ids
+    assert all(any(power <= age < 2 * power for age in published) for power in (2, 4, 8, 16, 32, 64))
+
+
+def test_orphans_that_can_never_be_finished_do_not_hide_one_that_is_due(tables, new_charge, published, monkeypatch):
+    monkeypatch.setattr(orphans, "_AT_ONCE", 1)
+    stuck = clock.timestamp(datetime.now(UTC) - timedelta(minutes=100))
+    for number in range(12):
+        post(new_charge(key=f"stuck-{number}", created_at=stuck))
+    fresh = post(new_charge(key="fresh"))
+
+    assert orphans._sweep(merchant_shard(MERCHANT), datetime.now(UTC)) == 1
+
+    assert [event["payment_id"] for _, event in published] == [fresh["payment_id"]]
+
+
+def test_many_orphans_are_published_in_batches_that_eventbridge_takes(tables, new_charge, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(events, "publish", lambda _, *found: sizes.append(len(found)))
+    for number in range(23):
+        post(new_charge(key=f"key-{number}"))
+
+    assert orphans._sweep(merchant_shard(MERCHANT), datetime.now(UTC)) == 23
+    assert sizes == [10, 10, 3]
 
 
 def test_another_regions_shards_are_left_to_it(pending, published, monkeypatch):

@@ -178,14 +178,16 @@ def test_an_unexpected_fault_says_nothing_about_itself(call, monkeypatch, capsys
     assert PAN not in json.dumps(body) + capsys.readouterr().out
 
 
-@pytest.mark.parametrize("fault", ["time-out", "throttled", "timed out inside"])
+@pytest.mark.parametrize("fault", ["time-out", "not there", "throttled", "timed out inside"])
 def test_a_saga_without_an_answer_tells_the_merchant_to_send_the_same_request_again(call, monkeypatch, fault):
-    from botocore.exceptions import ClientError, ReadTimeoutError
+    from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
     class StepFunctions:
         def start_sync_execution(self, **_):
             if fault == "time-out":
                 raise ReadTimeoutError(endpoint_url="x")
+            if fault == "not there":
+                raise EndpointConnectionError(endpoint_url="x")
             if fault == "throttled":
                 raise ClientError({"Error": {"Code": "ThrottlingException"}}, "StartSyncExecution")
             return {"status": "TIMED_OUT"}

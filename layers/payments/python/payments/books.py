@@ -12,17 +12,18 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from payments.journal import Entry, Journal, Phase, Side
-from payments.lifecycle import Failure, Payment, Status
+from payments.lifecycle import AUTHORIZATION, Failure, Payment, Status
 from payments.tables import JournalItem, PaymentItem, connection
 
 PENDING_BUCKETS = 8
 """Partitions of the pending index per shard: one takes 1,000 writes a second, a shard may have 1,600 charges."""
 
+_NO_JOURNAL = JournalItem.journal_id.does_not_exist()
 _ABSENT = PaymentItem.payment_id.does_not_exist()
 _CONDITION_FAILED = "ConditionalCheckFailed"
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
@@ -69,20 +70,22 @@ def create(payment: Payment, journal: Journal) -> Written:
     def write(transaction: TransactWrite) -> None:
         transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=_ABSENT)
         transaction.save(_item(payment), condition=_ABSENT)
-        transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
+        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
 
     return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
 
 
 def record_blocked(payment: Payment) -> Written:
-    """Writes a blocked charge, which has no journal, where there is no payment yet."""
-    try:
-        _item(payment).save(condition=_ABSENT)
-    except PutError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
-            raise
-        return _standing(payment)
-    return Written(Outcome.WRITTEN, payment)
+    """Writes a blocked charge, which has no journal, where there is neither a payment yet nor its first journal.
+
+    Raises `ReplicationGap`.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        transaction.condition_check(JournalItem, payment.payment_id, AUTHORIZATION, condition=_NO_JOURNAL)
+        transaction.save(_item(payment), condition=_ABSENT)
+
+    return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
 
 
 def abandon(payment: Payment) -> Written:
@@ -113,7 +116,7 @@ def decide(before: Payment, after: Payment, journal: Journal | None) -> Payment:
     def change_and_journal(transaction: TransactWrite) -> None:
         change(transaction)
         if journal:
-            transaction.save(_journal_item(journal), condition=JournalItem.journal_id.does_not_exist())
+            transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
 
     if _commit(change_and_journal):
         return after
@@ -129,10 +132,11 @@ def journals(payment_id: str) -> list[Journal]:
     return sorted(found, key=lambda journal: journal.created_at)
 
 
-def pending(shard: int, before: str, limit: int) -> list[str]:
-    """Ids of payments of the shard that have been pending since before this time; the oldest of each bucket."""
+def pending(shard: int, before: str, limit: int) -> list[tuple[str, str]]:
+    """Ids of the shard's payments that have been pending since before this time, each with its `created_at`; the
+    oldest of each bucket, at most `limit`."""
     return [
-        item.payment_id
+        (item.payment_id, item.created_at)
         for bucket in range(PENDING_BUCKETS)
         for item in PaymentItem.pending.query(
             shard * PENDING_BUCKETS + bucket, PaymentItem.created_at < before, limit=limit

@@ -10,6 +10,9 @@ from typing import Any
 from payments import journal
 from payments.journal import Journal, Phase
 
+AUTHORIZATION = "authorization"
+"""Id of a payment's first journal."""
+
 
 class Status(StrEnum):
     """Where a payment stands."""
@@ -88,7 +91,7 @@ class Authorization:
 
 def authorization_journal(payment: Payment) -> Journal:
     """The journal of an accepted charge: the amount is pending between customer and merchant."""
-    return _journal(payment, "authorization", payment.created_at, Phase.PENDING)
+    return _journal(payment, AUTHORIZATION, payment.created_at, Phase.PENDING)
 
 
 def decide(payment: Payment, answer: Authorization, at: str) -> tuple[Payment, Journal | None]:
