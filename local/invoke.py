@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from local.client import TEST_CARD, Client, new_key, until
 from local.deploy import aws
 from local.seed import DEMO_ENDPOINT
 from local.settings import Settings
-from payments import identifiers
+from payments import clock, identifiers
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 _SEALED_SECONDS = 300
@@ -89,7 +88,7 @@ class Placeholders:
             "idempotency_key": new_key,
             "api_key": lambda: self._endpoints["merchant"]["api_key"],
             "region": lambda: self._region,
-            "now": lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "now": clock.now,
             "sealed_card": self._sealed_card,
             "payment_id": lambda: self._value("payment")["payment_id"],
             "token": lambda: self._value("payment")["card"]["token"],

@@ -10,8 +10,7 @@ from payments import books, clients, clock, identifiers, regions
 from payments.lifecycle import Payment, Status
 from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
-
-MERCHANT = "mer_" + "a" * 24
+from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
 
 
 @pytest.fixture(scope="module")
@@ -88,23 +87,12 @@ def charge(key="key-1", **changes):
         "capture": True,
         "created_at": clock.timestamp(datetime.now(UTC) - timedelta(minutes=2)),
         "network_ref": identifiers.network_reference(payment_id),
-        "card": {
-            "token": "tok_x",
-            "brand": "visa",
-            "network": "visa",
-            "bin": "424242",
-            "last4": "4242",
-            "exp_month": 12,
-            "exp_year": 2031,
-        },
+        "card": CARD_FACTS,
         "customer": {"id": "cus_1"},
         "description": None,
         "metadata": {"order": "1"},
     }
     return {**values, **changes}
-
-
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from payments import books, clients
 from payments.journal import totals
 from payments.lifecycle import Status
 from payments.tables import JournalItem, PaymentItem
-
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
+from tests.functional.samples import FRAUD
 
 
 def run(operation, charge, fraud=FRAUD):

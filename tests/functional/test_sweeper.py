@@ -10,9 +10,7 @@ from functions.ledger import app as ledger
 from functions.sweeper import app, orphans
 from payments import books, clock, events, lifecycle, regions
 from payments.identifiers import merchant_shard
-
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
-MERCHANT = "mer_" + "a" * 24
+from tests.functional.samples import FRAUD, MERCHANT
 
 
 def post(charge):

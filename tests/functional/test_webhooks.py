@@ -11,8 +11,8 @@ from standardwebhooks.webhooks import Webhook
 from functions.webhooks import app, delivery
 from payments import clients, signing
 from payments.merchants import MerchantItem
+from tests.functional.samples import MERCHANT
 
-MERCHANT = "mer_" + "a" * 24
 EVENT = {
     "id": "evt_1",
     "type": "payment.succeeded",

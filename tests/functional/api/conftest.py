@@ -7,7 +7,8 @@ import pytest
 from functions.api import app, saga, sealing
 from functions.ledger import app as ledger
 from payments import regions
-from tests.functional.api.merchant import CARD_FACTS, FRAUD, Vault, event
+from tests.functional.api.merchant import Vault, event
+from tests.functional.samples import CARD_FACTS, FRAUD
 
 
 @pytest.fixture

@@ -7,22 +7,12 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from payments import identifiers
+from tests.functional.samples import MERCHANT
 
 PAN = "4242424242424242"
-MERCHANT = "mer_" + "a" * 24
 KEY = ECKey.generate_key("P-256", {"kid": "sealing-1", "use": "enc", "alg": "ECDH-ES"})
 CARD = {"number": PAN, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
 BODY = {"amount": 4200, "currency": "USD", "card": CARD}
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
-CARD_FACTS = {
-    "token": "tok_x",
-    "brand": "visa",
-    "network": "visa",
-    "bin": "424242",
-    "last4": "4242",
-    "exp_month": 12,
-    "exp_year": 2031,
-}
 
 
 def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=None):

@@ -8,19 +8,8 @@ from joserfc import jwe
 from functions.api import app, saga
 from functions.ledger import app as ledger
 from payments import books, identifiers
-from tests.functional.api.merchant import (
-    BODY,
-    CARD,
-    CARD_FACTS,
-    FRAUD,
-    KEY,
-    MERCHANT,
-    PAN,
-    charge,
-    event,
-    sealed,
-    without_request_id,
-)
+from tests.functional.api.merchant import BODY, CARD, KEY, PAN, charge, event, sealed, without_request_id
+from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
 
 RUN = saga.run
 

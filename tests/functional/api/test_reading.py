@@ -6,12 +6,8 @@ import pytest
 
 from functions.api import app
 from functions.ledger import app as ledger
-from tests.functional.api.merchant import (
-    FRAUD,
-    PAN,
-    charge,
-    event,
-)
+from tests.functional.api.merchant import PAN, charge, event
+from tests.functional.samples import FRAUD
 
 
 def test_another_merchants_payment_does_not_exist(call):

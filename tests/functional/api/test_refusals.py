@@ -4,12 +4,7 @@ import json
 
 import pytest
 
-from tests.functional.api.merchant import (
-    BODY,
-    CARD,
-    PAN,
-    charge,
-)
+from tests.functional.api.merchant import BODY, CARD, PAN, charge
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,7 @@ import pytest
 
 from functions.api import app, routing
 from payments import clients, regions
-from tests.functional.api.merchant import (
-    BODY,
-    PAN,
-    charge,
-    event,
-)
+from tests.functional.api.merchant import BODY, PAN, charge, event
 
 
 class Twin:
