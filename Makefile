@@ -6,7 +6,7 @@ REGION ?= us-east-1
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run test lint bench demo deploy clean lock
+.PHONY: setup run test lint bench demo deploy clean lock openapi
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -48,6 +48,9 @@ deploy: setup ## deploy REGION=us-east-1 CARD_NETWORK_URL=https://… KEY_STORE=
 	$(if $(and $(CARD_NETWORK_URL),$(KEY_STORE)),,$(error deploy needs CARD_NETWORK_URL and KEY_STORE; see docs/operations.md))
 	cdk deploy --require-approval broadening --context card_network_url='$(CARD_NETWORK_URL)' \
 	  --context key_store='$(KEY_STORE)' $(or $(STACKS),'$(REGION)/*')
+
+openapi: setup ## docs/openapi.json from the API's routes
+	PYTHONPATH=layers/payments/python AWS_REGION=us-east-1 $(BIN)/python -m functions.api.openapi
 
 lock: ## compile the hash-pinned requirement files from their .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt

@@ -52,6 +52,7 @@ def _environment() -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "ENVIRONMENT": "local",
         "VAULT_TABLE": "vault-tokens",
+        "CARD_KEYS_TABLE": "vault-card-keys",
         "KEY_STORE": "file:/nowhere",
         "FRAUD_PROFILES_TABLE": "fraud-profiles",
         "REGIONS": "{}",

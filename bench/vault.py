@@ -1,7 +1,9 @@
-"""What tokenizing a card costs: `python -m bench.vault`. CPU milliseconds, DynamoDB's client canned.
+"""What the vault's work costs: `python -m bench.vault`. CPU milliseconds with DynamoDB's client in memory, and how
+often the key store (the HSM) is asked.
 
-Beside the handler stands its floor: the same envelope opened and the same number encrypted by the bare libraries, and
-what the cryptography itself costs without them.
+Three cards are tokenized: one nobody has presented before (its number is encrypted and stored), one that a charge has
+used (found, and nothing written), and a token. Beside them stands the floor: the same envelope opened and the same
+number encrypted by the bare libraries, and what the cryptography itself costs without them.
 """
 
 import json
@@ -9,8 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import cycle
-from pathlib import Path
+from itertools import count, cycle
 from typing import Any
 
 import aws_encryption_sdk
@@ -20,80 +21,165 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe
-from joserfc.jwk import ECKey
 
 from bench import environment  # noqa: F401
 from bench.cpu import milliseconds, silence
-from functions.vault import app, encryption
-from functions.vault.encryption import CardCipher
-from functions.vault.keys import FileKeyStore
-from functions.vault.sealing import SealingKey
-from functions.vault.store import TokenStore
-from functions.vault.tokens import TokenKey
+from functions.vault import app, encryption, keys
+from functions.vault.rotation import KeyRing
+from functions.vault.table import Table
 from functions.vault.vault import TokenizeRequest, Vault
+from payments.sealing import seal_card
 
 BUDGET_MS = 0.3
 """DESIGN section 9."""
 
+HSM_BUDGET = 1.0
+"""Operations of the key store per thousand tokenizations in steady state."""
+
+_MERCHANT, _REGION = "mer_bench", "us-east-1"
 _PAN = "4242424242424242"
-_CARD = {"number": _PAN, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
-_NAMES = {
-    ":bin": "bin",
-    ":last4": "last4",
-    ":brand": "brand",
-    ":network": "network",
-    ":month": "exp_month",
-    ":year": "exp_year",
-}
+_TOKENIZATIONS = 4_000
 _REGISTRY = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
 
 
-class _CannedClient:
-    """DynamoDB's client without botocore: UpdateItem answers with what it was asked to set."""
+class _MemoryClient:
+    """DynamoDB's client without botocore and network: keeps items, knows no conditions."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        item = request["Item"]
+        self._partition(request, item)[item["holding"]["S"]] = item
+        return {}
+
+    def get_item(self, **request: Any) -> dict[str, Any]:
+        item = self._partition(request, request["Key"]).get(request["Key"]["holding"]["S"])
+        return {"Item": item} if item else {}
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        values = request["ExpressionAttributeValues"]
+        prefix = values.get(":prefix", {"S": ""})["S"]
+        partition = self._partition(request, {"token": values[":token"]})
+        return {"Items": [item for name, item in partition.items() if name.startswith(prefix)]}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        values = request["ExpressionAttributeValues"]
-        return {"Attributes": request["Key"] | {name: values[key] for key, name in _NAMES.items()}}
+        item = self._partition(request, request["Key"])[request["Key"]["holding"]["S"]]
+        if ":forever" in request["ExpressionAttributeValues"]:
+            forever = request["ExpressionAttributeValues"][":forever"]
+            item |= {"used_at": forever, "kept_until": forever, "expires_at": forever}
+        return {"Attributes": item}
+
+    def forget(self, token: str) -> None:
+        """Everything about a token, so that its card is new again."""
+        for table in ("tokens", "card-keys"):
+            self.partitions.pop((table, token), None)
+
+    def _partition(self, request: dict[str, Any], key: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return self.partitions.setdefault((request["TableName"], key["token"]["S"]), {})
+
+
+class _CountingKeyStore:
+    """A key store that counts what it is asked."""
+
+    def __init__(self, store: keys.KeyStore) -> None:
+        self._store, self.label, self.operations = store, store.label, 0
+
+    def wrap(self, plaintext: bytes, context: bytes, version: int) -> bytes:
+        self.operations += 1
+        return self._store.wrap(plaintext, context, version)
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        self.operations += 1
+        return self._store.unwrap(wrapped, context)
+
+    def versions(self) -> dict[int, str]:
+        return self._store.versions()
+
+    def create(self, version: int) -> None:
+        self._store.create(version)
+
+
+class _Bench:
+    """A provisioned vault in memory, and envelopes to present to it."""
+
+    def __init__(self, directory: str) -> None:
+        self.key_store = _CountingKeyStore(keys.open_key_store(f"file:{directory}", "local"))
+        self.client = _MemoryClient()
+        tokens, card_keys = Table(self.client, "tokens"), Table(self.client, "card-keys")
+        self.now = time.time()
+        KeyRing(tokens, self.key_store).provision(self.now)
+        self.vault = Vault(tokens, card_keys, _REGION, self.key_store)
+        jwk = self.vault.rings.ring().published(self.now)[0]
+        card = {"number": _PAN, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
+        sealed = [seal_card(card, jwk, _MERCHANT, "pay_1", int(self.now)) for _ in range(50)]
+        self.envelopes = cycle(sealed)
+        self.token = self.tokenize()["card"]["token"]
+
+    def event(self) -> dict[str, Any]:
+        card = {"sealed_card": next(self.envelopes)}
+        return {"payment_id": "pay_1", "attempt": "att_1", "merchant_id": _MERCHANT, "card": card}
+
+    def tokenize(self) -> dict[str, Any]:
+        return self.vault.tokenize(TokenizeRequest(**self.event()), self.now)
+
+    def tokenize_new(self) -> dict[str, Any]:
+        self.client.forget(self.token)
+        return self.tokenize()
+
+    def charge_token(self) -> dict[str, Any]:
+        event = self.event() | {"card": {"token": self.token}}
+        return self.vault.tokenize(TokenizeRequest(**event), self.now)
+
+    def detokenize(self) -> dict[str, Any]:
+        return self.vault.detokenize(self.token, _MERCHANT, self.now)
 
 
 def figures() -> dict[str, float]:
-    """CPU milliseconds by name."""
+    """CPU milliseconds by name, and operations of the key store per thousand tokenizations of new cards."""
     with tempfile.TemporaryDirectory() as directory:
-        key_store = FileKeyStore.create(Path(directory) / "key", "local")
-    private = ECKey.generate_key("P-256")
-    envelopes = cycle([_sealed(private, number) for number in range(50)])
-    return {**_tokenize(key_store, private, envelopes), **_floor(key_store, private, envelopes)}
+        bench = _Bench(directory)
+        found = {"vault_tokenize_ms": milliseconds(bench.tokenize_new)}
+        found |= {"vault_tokenize_handler_ms": _handler(bench), "hsm_per_thousand": _hsm_per_thousand(bench)}
+        bench.tokenize_new()
+        assert bench.detokenize()["result"] == "detokenized"
+        found["vault_tokenize_used_ms"] = milliseconds(bench.tokenize)
+        found["vault_tokenize_token_ms"] = milliseconds(bench.charge_token)
+        found["vault_detokenize_ms"] = milliseconds(bench.detokenize)
+        return found | _floor(bench)
 
 
-def _tokenize(key_store: FileKeyStore, private: ECKey, envelopes: Any) -> dict[str, float]:
-    sealing_key = SealingKey("bench", {}, private)
-    store, token_key = TokenStore(_CannedClient(), "vault-tokens"), TokenKey(1, os.urandom(32))
-    vault = Vault(store, CardCipher(key_store), token_key, [sealing_key])
-    app._vault = lambda: vault  # type: ignore[assignment]
+def _handler(bench: _Bench) -> float:
+    app._vault = lambda: bench.vault  # type: ignore[assignment]
+    app._now = lambda: bench.now
     silence(app.logger.handlers)
-    now = int(time.time())
 
-    def event() -> dict[str, Any]:
-        card = {"sealed_card": next(envelopes)}
-        return {"payment_id": "pay_1", "attempt": "att_1", "merchant_id": "mer_1", "card": card}
+    def once() -> None:
+        bench.client.forget(bench.token)
+        app.tokenize(bench.event(), None)
 
-    assert app.tokenize(event(), None)["result"] == "tokenized"
-    return {
-        "vault_tokenize_ms": milliseconds(lambda: vault.tokenize(TokenizeRequest(**event()), now)),
-        "vault_tokenize_handler_ms": milliseconds(lambda: app.tokenize(event(), None)),
-    }
+    return milliseconds(once)
 
 
-def _floor(key_store: FileKeyStore, private: ECKey, envelopes: Any) -> dict[str, float]:
+def _hsm_per_thousand(bench: _Bench) -> float:
+    before = bench.key_store.operations
+    for _ in range(_TOKENIZATIONS):
+        bench.tokenize_new()
+    return (bench.key_store.operations - before) / _TOKENIZATIONS * 1000
+
+
+def _floor(bench: _Bench) -> dict[str, float]:
+    private = bench.vault.rings.ring().sealing_keys(bench.now)[0].private
     client = aws_encryption_sdk.EncryptionSDKClient()
+    store: Any = bench.key_store
     materials = aws_encryption_sdk.CachingCryptoMaterialsManager(
-        master_key_provider=encryption._KeyStoreMasterKey(key_id=key_store.label, key_store=key_store),
+        master_key_provider=encryption._KeyStoreMasterKey(key_id=store.label, key_store=store, kek_version=1),
         cache=aws_encryption_sdk.LocalCryptoMaterialsCache(10),
         max_age=300.0,
         max_messages_encrypted=10**6,
     )
     context = {"token": "tok_1", "token_key_version": "1"}
-    opened = milliseconds(lambda: jwe.decrypt_compact(next(envelopes), private, registry=_REGISTRY))
+    opened = milliseconds(lambda: jwe.decrypt_compact(next(bench.envelopes), private, registry=_REGISTRY))
     encrypted = milliseconds(
         lambda: client.encrypt(
             source=_PAN.encode(), materials_manager=materials, algorithm=encryption.SUITE, encryption_context=context
@@ -108,37 +194,25 @@ def _floor(key_store: FileKeyStore, private: ECKey, envelopes: Any) -> dict[str,
 
 
 def _primitives() -> Callable[[], object]:
-    """ECDH on P-256, both key derivations and both AES-GCM operations, with no format around them."""
+    """ECDH on P-256, both key derivations and the three AES-GCM operations, with no format around them."""
     own = ec.generate_private_key(ec.SECP256R1())
     other = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-    iv, data_key = os.urandom(12), os.urandom(32)
-    sealed = AESGCM(data_key).encrypt(iv, json.dumps(_CARD).encode(), b"header")
+    iv, data_key, numbers = os.urandom(12), os.urandom(32), count()
+    sealed = AESGCM(data_key).encrypt(iv, json.dumps({"number": _PAN}).encode(), b"header")
 
     def once() -> None:
         shared = own.exchange(ec.ECDH(), other.public_key())
         ConcatKDFHash(SHA256(), 32, b"info").derive(shared)
         AESGCM(data_key).decrypt(iv, sealed, b"header")
         derived = HKDF(SHA512(), 32, iv, b"info").derive(data_key)
-        AESGCM(derived).encrypt(iv, _PAN.encode(), b"context")
+        message = AESGCM(derived).encrypt(next(numbers).to_bytes(12), _PAN.encode(), b"context")
+        AESGCM(os.urandom(32)).encrypt(iv, message, b"token")
 
     return once
-
-
-def _sealed(key: ECKey, number: int) -> str:
-    now = int(time.time())
-    header = {
-        "alg": "ECDH-ES",
-        "enc": "A256GCM",
-        "kid": "bench",
-        "merchant": "mer_1",
-        "nonce": f"key-{number}",
-        "iat": now,
-        "exp": now + 3600,
-    }
-    return jwe.encrypt_compact(header, json.dumps(_CARD).encode(), key, registry=_REGISTRY)
 
 
 if __name__ == "__main__":
     for name, figure in figures().items():
         print(f"{name:32} {figure:8.3f}")
     print(f"{'budget':32} {BUDGET_MS:8.3f}")
+    print(f"{'budget, HSM per thousand':32} {HSM_BUDGET:8.3f}")

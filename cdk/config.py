@@ -6,7 +6,10 @@ Context values (``cdk synth --context name=value``):
 
 - ``environment``: ``local`` or ``production`` (default)
 - ``card_network_url``: base URL of the card network, required in production
-- ``key_store``: where the vault's keys are, required in production (``file:<absolute path>`` only locally)
+- ``key_store``: where the vault's keys are, required in production: a PKCS#11 URI without ``pin-source``; locally also
+  ``file:<absolute path>``
+- ``cloudhsm_client``, ``cloudhsm_restored_group``: what docs/cloudhsm.md brings forth, required in production
+- ``vault_base_only``: nothing but the vault's keys, tables, network and HSM cluster; needs none of the above
 - ``peers``: JSON object, every region to the endpoint URL of its AWS API, ``""`` for AWS itself
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
 - ``alarm_email``: who is told of alarms; nobody by default
@@ -15,9 +18,12 @@ Context values (``cdk synth --context name=value``):
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from cdk import key_store
+from cdk.context import ConfigError, Context, by_region, flag, text
+from cdk.key_store import CloudHsm
 
 Environment = Literal["local", "production"]
 
@@ -32,9 +38,9 @@ LOCAL_ACCOUNT = "000000000000"
 DYNAMODB_PREFIX_LISTS = {"us-east-1": "pl-02cd2c6b", "us-west-2": "pl-00a54069"}
 """AWS-managed prefix lists of DynamoDB: the only place the vault's security group lets traffic go."""
 
-
-class ConfigError(ValueError):
-    """The context describes no deployment that may exist."""
+VAULT_NETWORKS = {"us-east-1": "10.64.0.0/20", "us-west-2": "10.64.16.0/20"}
+"""Addresses of the vault's network. They differ, so that the networks can be peered while a key is copied from one
+region's HSM cluster to the other's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class FunctionSpec:
     handler: str
     memory_mb: int = 1024
     timeout_s: int = 10
+    reserved: int | None = None
+    """Executions at a time, kept free for the function and never exceeded. The vault's functions all have a figure:
+    nobody else's load may starve them, and a stolen right to invoke one is worth no more than that."""
 
     @property
     def folder(self) -> str:
@@ -57,11 +66,16 @@ _CHARGE_PATH_MB = 1769
 FUNCTIONS = {
     "payments-api": FunctionSpec("functions.api.app.handler", _CHARGE_PATH_MB, 28),
     "payments-authorizer": FunctionSpec("functions.authorizer.app.handler", 1024, 5),
-    "payments-vault-tokenize": FunctionSpec("functions.vault.app.tokenize", _CHARGE_PATH_MB),
-    "payments-vault-release": FunctionSpec("functions.vault.app.release"),
-    "payments-vault-detokenize": FunctionSpec("functions.vault.app.detokenize"),
-    "payments-vault-public-key": FunctionSpec("functions.vault.app.public_key"),
-    "payments-vault-provision": FunctionSpec("functions.vault.app.provision", 512, 60),
+    "payments-vault-tokenize": FunctionSpec("functions.vault.app.tokenize", _CHARGE_PATH_MB, reserved=4000),
+    "payments-vault-release": FunctionSpec("functions.vault.app.release", reserved=200),
+    "payments-vault-detokenize": FunctionSpec("functions.vault.app.detokenize", reserved=1000),
+    "payments-vault-store": FunctionSpec("functions.vault.app.store", _CHARGE_PATH_MB, reserved=200),
+    "payments-vault-shred": FunctionSpec("functions.vault.app.shred", reserved=20),
+    "payments-vault-public-key": FunctionSpec("functions.vault.app.public_key", reserved=100),
+    "payments-vault-shredder": FunctionSpec("functions.vault.app.shredder", 512, 60, reserved=100),
+    "payments-vault-walk": FunctionSpec("functions.vault.app.walk", 1024, 300, reserved=2),
+    "payments-vault-keys": FunctionSpec("functions.vault.app.key_ring", 512, 60, reserved=1),
+    "payments-vault-key-check": FunctionSpec("functions.vault.app.key_check", 512, 60, reserved=1),
     "payments-fraud": FunctionSpec("functions.fraud.app.handler", _CHARGE_PATH_MB),
     "payments-ledger": FunctionSpec("functions.ledger.app.handler", _CHARGE_PATH_MB),
     "payments-network": FunctionSpec("functions.network.app.handler", 512, 150),
@@ -81,6 +95,10 @@ class Config:
     account: str
     card_network_url: str
     key_store: str
+    cloudhsm: CloudHsm | None
+    """The clusters behind the key store; None where it is none of CloudHSM's."""
+    vault_base_only: bool
+    """No more than the vault's keys, tables, network and cluster: what must be there before there is an HSM."""
     peers: dict[str, str]
     raw_cards_allowed: bool
     alarm_email: str | None
@@ -95,6 +113,9 @@ class Config:
     """Deployments assume the roles of ``cdk bootstrap``, or else act with the CLI's own credentials."""
     web_acl: bool
     flow_logs: bool
+    audit_trail: bool
+    """What is done with and to the vault past its callers is recorded, and raises an alarm."""
+    reserve_concurrency: bool
     enforce_tls: bool
     """Queues and topics refuse plain HTTP."""
     private_webhook_endpoints: bool
@@ -131,8 +152,12 @@ class Config:
         """Seconds a function may run."""
         return self.function_timeout_s or FUNCTIONS[function].timeout_s
 
+    def reserved_concurrency(self, function: str) -> int | None:
+        """Executions at a time that are a function's own; None if it takes what there is."""
+        return FUNCTIONS[function].reserved if self.reserve_concurrency else None
 
-def read(context: Callable[[str], Any]) -> Config:
+
+def read(context: Context) -> Config:
     """The deployment that a context (``app.node.try_get_context``) describes.
 
     Raises ConfigError where a value is missing, malformed or not allowed in the environment.
@@ -141,13 +166,17 @@ def read(context: Callable[[str], Any]) -> Config:
     if environment not in ("local", "production"):
         raise ConfigError(f"environment must be local or production, not {environment!r}")
     local = environment == "local"
+    base_only = flag(context, "vault_base_only", default=False)
+    network_url = "http://127.0.0.1:8090" if local else "" if base_only else None
     return Config(
         environment=environment,
         account=LOCAL_ACCOUNT if local else context("account") or _required_account(),
-        card_network_url=_text(context, "card_network_url", "http://127.0.0.1:8090" if local else None),
-        key_store=_key_store(context, local),
-        peers=_peers(context("peers")),
-        raw_cards_allowed=_flag(context("raw_cards_allowed"), default=local),
+        card_network_url=text(context, "card_network_url", network_url),
+        key_store=_key_store(context, local, base_only),
+        cloudhsm=None if local else key_store.read_cloudhsm(context, REGIONS, complete=not base_only),
+        vault_base_only=base_only,
+        peers=by_region(context, "peers", REGIONS) or dict.fromkeys(REGIONS, ""),
+        raw_cards_allowed=flag(context, "raw_cards_allowed", default=local),
         alarm_email=context("alarm_email"),
         global_tables=not local,  # an emulator knows one region; local/replication.py carries items across
         retain_data=not local,
@@ -155,6 +184,8 @@ def read(context: Callable[[str], Any]) -> Config:
         bootstrap_roles=not local,  # an emulator that enforces IAM refuses their conditions
         web_acl=not local,
         flow_logs=not local,
+        audit_trail=not local,
+        reserve_concurrency=not local,  # a laptop has less to share out than the smallest figure
         enforce_tls=not local,  # the emulators speak plain HTTP
         private_webhook_endpoints=local,
         metric_math=not local,  # the emulators' alarms watch single metrics only
@@ -173,30 +204,7 @@ def _required_account() -> str:
     return account
 
 
-def _text(context: Callable[[str], Any], name: str, default: str | None) -> str:
-    value = context(name) or default
-    if not value:
-        raise ConfigError(f"--context {name}=… is required in production")
-    return str(value)
-
-
-def _key_store(context: Callable[[str], Any], local: bool) -> str:
-    key_store = _text(context, "key_store", "file:/var/empty/payments-keys" if local else None)
-    if key_store.startswith("file:") and not local:
-        raise ConfigError("a file key store is for the local cloud only")
-    return key_store
-
-
-def _peers(value: Any) -> dict[str, str]:
-    peers = json.loads(value) if isinstance(value, str) else value or dict.fromkeys(REGIONS, "")
-    if not isinstance(peers, dict) or set(peers) != set(REGIONS):
-        raise ConfigError(f"peers must be a JSON object with exactly the regions {', '.join(REGIONS)}")
-    return {region: str(peers[region]) for region in REGIONS}
-
-
-def _flag(value: Any, *, default: bool) -> bool:
-    if value is None:
-        return default
-    if str(value).lower() not in ("true", "false"):
-        raise ConfigError(f"expected true or false, not {value!r}")
-    return str(value).lower() == "true"
+def _key_store(context: Context, local: bool, base_only: bool) -> str:
+    if local:
+        return key_store.read_local(context)
+    return "" if base_only else key_store.read_production(context)

@@ -10,6 +10,8 @@ SHARDS = "shards"
 BALANCES = "balances"
 FRAUD_PROFILES = "fraud-profiles"
 VAULT_TOKENS = "vault-tokens"
+VAULT_CARD_KEYS = "vault-card-keys"
+VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
 
 PENDING_INDEX = "pending"
 
@@ -18,7 +20,8 @@ SAGA = "payments-charge"
 API = "payments"
 API_STAGE = "live"
 ALARM_TOPIC = "payments-alarms"
-VAULT_KEY_ALIAS = "alias/payments-vault-tokens"
+DETOKENIZE = "payments-vault-detokenize"
+CRYPTO_USER = "payments/vault/crypto-user"
 
 NETWORK_QUEUE = "payments-network"
 FANOUT_QUEUE = "payments-webhooks-fanout"
@@ -31,7 +34,8 @@ def dead_letters(worker: str) -> str:
 
 
 DEAD_LETTER_QUEUES = tuple(
-    dead_letters(worker) for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, "payments-projector")
+    dead_letters(worker)
+    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, "payments-projector", "payments-vault-shredder")
 )
 
 
@@ -65,9 +69,25 @@ def alarm_topic_arn(scope: Construct) -> str:
     return _arn(scope, "sns", ALARM_TOPIC, arn_format=ArnFormat.NO_RESOURCE_NAME)
 
 
-def vault_key_alias_arn(scope: Construct, region: str) -> str:
-    """ARN of the alias of the vault table's key in a region."""
-    return _arn(scope, "kms", VAULT_KEY_ALIAS, arn_format=ArnFormat.NO_RESOURCE_NAME, region=region)
+def vault_key_alias(table: str) -> str:
+    """Alias of the key that one of the vault's tables is encrypted under, the same in each region."""
+    return f"alias/payments-{table}"
+
+
+def vault_key_alias_arn(scope: Construct, table: str, region: str) -> str:
+    """ARN of that alias in a region."""
+    return _arn(scope, "kms", vault_key_alias(table), arn_format=ArnFormat.NO_RESOURCE_NAME, region=region)
+
+
+def network_role(scope: Construct) -> str:
+    """Name of the network worker's role in the scope's region. What watches the vault, and an organization's policies,
+    must know it; IAM is global, so the region is part of it."""
+    return f"payments-network-{Stack.of(scope).region}"
+
+
+def network_role_arn(scope: Construct) -> str:
+    """ARN of the one role that may see a card's number used: the network worker's."""
+    return Stack.of(scope).format_arn(service="iam", region="", resource="role", resource_name=network_role(scope))
 
 
 def _arn(

@@ -48,6 +48,19 @@ class Client:
         """A payment as this address shows it."""
         return self._send("GET", f"/api/v1/payments/{payment_id}")
 
+    def public_key(self) -> dict[str, Any]:
+        """The key to seal cards to (a JWK)."""
+        key: dict[str, Any] = self._send("GET", "/api/v1/vault/public_key").body["keys"][0]
+        return key
+
+    def store_card(self, **fields: Any) -> Answer:
+        """Store a card ahead of its charge: `card` or `sealed_card`."""
+        return self._send("POST", "/api/v1/tokens", body=fields)
+
+    def delete_card(self, token: str) -> Answer:
+        """Delete a stored card."""
+        return self._send("DELETE", f"/api/v1/tokens/{token}")
+
     def settled(self, payment_id: str, seconds: float = 60) -> dict[str, Any]:
         """The payment once it is in a final state. Raises `TimedOut`."""
 

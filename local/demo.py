@@ -164,12 +164,18 @@ class Demo:
         return found if found.get("debits_posted") or found.get("credits_posted") else None
 
     def _released(self, token: str) -> bool:
-        """A released token is gone or carries the time of its release, in both regions (functions/vault/store.py)."""
+        """Every holding of a released token is gone or carries the time of its release, in both regions
+        (functions/vault/holdings.py)."""
         found = [
-            aws(self._at, "dynamodb", region).get_item(TableName="vault-tokens", Key={"token": {"S": token}})
+            aws(self._at, "dynamodb", region).query(
+                TableName="vault-tokens",
+                KeyConditionExpression="#token = :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={":token": {"S": token}},
+            )["Items"]
             for region in REGIONS
         ]
-        return all("Item" not in answer or "released_at" in answer["Item"] for answer in found)
+        return all("released_at" in holding for holdings in found for holding in holdings)
 
     def _all_journals(self, region: str) -> list[dict[str, Any]]:
         scan = aws(self._at, "dynamodb", region).get_paginator("scan")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from local import softhsm
 from local.processes import Run, service_environment
 from local.settings import HOST, REGIONS, Settings
 
@@ -24,7 +25,7 @@ def start(at: Settings, run: Run) -> None:
     for region in REGIONS:
         scratch = at.path("tmp", region)
         scratch.mkdir(parents=True, exist_ok=True)
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {
+        environment = _kept(at) | {
             "MINISTACK_REGION": region,
             "GATEWAY_PORT": str(at.emulator_port(region)),
             "BIND_HOST": HOST,
@@ -69,6 +70,11 @@ def start_service(at: Settings, run: Run, module: str, port: int | None = None) 
 def log_of(at: Settings, service: str) -> Path:
     """The log file of a process."""
     return at.path("logs", f"{service}.log")
+
+
+def _kept(at: Settings) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | softhsm.environment(at.softhsm_directory) if at.softhsm_library else kept
 
 
 def _answers(url: str) -> bool:

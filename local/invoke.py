@@ -10,17 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from joserfc import jwe
-from joserfc.jwk import ECKey
-
 from local.client import TEST_CARD, Client, new_key, until
 from local.deploy import aws
 from local.seed import DEMO_ENDPOINT
 from local.settings import Settings
 from payments import clock, identifiers
+from payments.sealing import seal_card
 
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
-_SEALED_SECONDS = 300
 _ARRIVAL_SECONDS = 30
 
 
@@ -102,7 +99,8 @@ class Placeholders:
 
     def _sealed_card(self) -> str:
         answer = aws(self._at, "lambda", self._region).invoke(FunctionName="payments-vault-public-key", Payload=b"{}")
-        return seal(TEST_CARD, json.loads(answer["Payload"].read())["keys"][0], self._endpoints["merchant"]["id"])
+        key = json.loads(answer["Payload"].read())["keys"][0]
+        return seal_card(TEST_CARD, key, self._endpoints["merchant"]["id"], new_key(), int(time.time()))
 
     def _payment(self) -> dict[str, Any]:
         client = Client(self._endpoints["edge"], self._endpoints["merchant"]["api_key"])
@@ -110,22 +108,6 @@ class Placeholders:
         client.settled(payment_id)
         look = partial(items, self._at, self._region, "payments", payment_id)
         return until(look, _ARRIVAL_SECONDS, f"{payment_id} in {self._region}")[0]
-
-
-def seal(card: dict[str, Any], key: dict[str, Any], merchant_id: str) -> str:
-    """The card as a merchant would seal it: a compact JWE to the vault's public key."""
-    now = int(time.time())
-    header = {
-        "alg": "ECDH-ES",
-        "enc": "A256GCM",
-        "kid": key["kid"],
-        "merchant": merchant_id,
-        "nonce": new_key(),
-        "iat": now,
-        "exp": now + _SEALED_SECONDS,
-    }
-    registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
-    return jwe.encrypt_compact(header, json.dumps(card).encode(), ECKey.import_key(key), registry=registry)
 
 
 def items(at: Settings, region: str, table: str, payment_id: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local import deploy, emulators, ports, processes, seed, warm
+from local import deploy, emulators, ports, processes, seed, softhsm, warm
 from local.processes import Run
 from local.settings import REGIONS, Settings
 
@@ -96,6 +96,8 @@ def signal_region(at: Settings, region: str, number: signal.Signals) -> None:
 
 
 def _start(at: Settings, run: Run, progress: Progress) -> None:
+    if at.softhsm_library:
+        softhsm.prepare(at.softhsm_library, at.softhsm_directory)
     progress("Starting an AWS emulator per region")
     emulators.start(at, run)
     emulators.start_service(at, run, "card_network", at.card_network_port)

@@ -19,6 +19,8 @@ DEMO_ENDPOINT = "we_demo"
 """Id of the demo merchant's webhook endpoint."""
 
 _ARRIVAL_SECONDS = 30
+_RING = 3
+"""Items of a new vault's key ring: the key-encryption key's version, the token key, the sealing key."""
 
 
 class SeedFailed(Exception):
@@ -53,9 +55,9 @@ def seed(at: Settings) -> tuple[Merchant, list[Merchant]]:
 def provision(at: Settings) -> None:
     """Have the vault make its keys. Raises `SeedFailed`."""
     at.path("keys").mkdir(mode=0o700, exist_ok=True)
-    answer = aws(at, "lambda", REGIONS[0]).invoke(FunctionName="payments-vault-provision", Payload=b"{}")
+    answer = aws(at, "lambda", REGIONS[0]).invoke(FunctionName="payments-vault-keys", Payload=b'{"do": "provision"}')
     if "FunctionError" in answer:
-        raise SeedFailed(f"payments-vault-provision: {answer['Payload'].read().decode()[:2000]}")
+        raise SeedFailed(f"payments-vault-keys: {answer['Payload'].read().decode()[:2000]}")
 
 
 def make_merchant(at: Settings, name: str, merchant_id: str) -> Merchant:
@@ -74,7 +76,7 @@ def await_arrival(at: Settings, merchant: Merchant) -> None:
 
         def arrived(dynamodb: Any = dynamodb) -> bool:
             keys = dynamodb.scan(TableName="vault-tokens", Select="COUNT")["Count"]
-            return keys >= 2 and "Item" in dynamodb.get_item(TableName="merchants", Key=item)
+            return keys >= _RING and "Item" in dynamodb.get_item(TableName="merchants", Key=item)
 
         until(arrived, _ARRIVAL_SECONDS, f"merchant and vault keys in {region}")
 

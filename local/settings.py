@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from local import softhsm
+
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: `cdk/`, `functions/` and `node_modules/` are here."""
 
 HOST = "127.0.0.1"
 ACCOUNT = "000000000000"
 REGIONS = ("us-east-1", "us-west-2")
-GLOBAL_TABLES = ("payments", "ledger", "merchants", "shards", "vault-tokens", "fraud-profiles")
+GLOBAL_TABLES = ("payments", "ledger", "merchants", "shards", "vault-tokens", "vault-card-keys", "fraud-profiles")
 
 _EMULATOR_PORTS = dict(zip(REGIONS, (4566, 4567), strict=True))
 _GATEWAY_PORTS = dict(zip(REGIONS, (8081, 8082), strict=True))
@@ -38,6 +40,8 @@ class Settings:
     enforce_iam: bool = False
     """The emulators refuse what a function's role does not allow. Each knows only its own functions' sessions, so
     a write for the other region's shards is refused there, and done where it arrived."""
+    softhsm_library: Path | None = None
+    """SoftHSM, where it is installed; it then keeps the vault's keys."""
 
     def emulator_port(self, region: str) -> int:
         """The port of the region's AWS emulator."""
@@ -88,7 +92,14 @@ class Settings:
     @property
     def key_store(self) -> str:
         """The vault's `KEY_STORE` setting."""
-        return f"file:{self.home / 'keys' / 'vault.key'}"
+        if self.softhsm_library:
+            return softhsm.uri(self.softhsm_library, self.softhsm_directory)
+        return f"file:{self.path('keys', 'vault')}"
+
+    @property
+    def softhsm_directory(self) -> Path:
+        """Where SoftHSM has its token, its configuration and its PIN."""
+        return self.path("keys", "softhsm")
 
     def path(self, *names: str) -> Path:
         """A path under the home directory."""
@@ -114,6 +125,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         card_network_latency_ms=_span(environment, "CARD_NETWORK_LATENCY_MS", (200, 500)),
         edge_concurrency=_integer(environment, "PAYMENTS_EDGE_CONCURRENCY", 8),
         edge_routing=routing,
+        softhsm_library=_softhsm_library(environment),
     )
 
 
@@ -125,6 +137,14 @@ def settings() -> Settings:
 
 def _url(port: int) -> str:
     return f"http://{HOST}:{port}"
+
+
+def _softhsm_library(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get("SOFTHSM2_MODULE", "")
+    found = softhsm.find_library(named)
+    if named not in ("", "none") and not found:
+        raise InvalidSetting(f"SOFTHSM2_MODULE={named}: there is no such library, or no softhsm2-util beside it")
+    return found
 
 
 def _integer(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -56,4 +56,11 @@ def running(at: Settings, run: processes.Run) -> None:
     file = at.path("replication.json")
     if file.exists() and file.read_text():
         console.print(f"replication: {json.loads(file.read_text())}")
+    console.print(f"the vault's keys: {_key_store(at)}")
     console.print(f"addresses and the API key: {at.path('endpoints.json')}")
+
+
+def _key_store(at: Settings) -> str:
+    if at.softhsm_library:
+        return f"in a SoftHSM token ({at.softhsm_library})"
+    return "in files, because SoftHSM is not installed or not wanted (SOFTHSM2_MODULE)"

@@ -13,6 +13,8 @@ os.environ.update(
     EVENT_BUS="payments",
     CHARGE_STATE_MACHINE_ARN="arn:aws:states:us-east-1:123456789012:stateMachine:payments-charge",
     PUBLIC_KEY_FUNCTION="payments-vault-public-key",
+    STORE_FUNCTION="payments-vault-store",
+    SHRED_FUNCTION="payments-vault-shred",
     DETOKENIZE_FUNCTION="payments-vault-detokenize",
     AWS_LAMBDA_FUNCTION_NAME="payments-api",
     RAW_CARDS_ALLOWED="true",
@@ -21,4 +23,5 @@ os.environ.update(
     PRIVATE_ENDPOINTS_ALLOWED="true",
     FRAUD_PROFILES_TABLE="fraud-profiles",
     VAULT_TABLE="vault-tokens",
+    CARD_KEYS_TABLE="vault-card-keys",
 )

@@ -39,8 +39,8 @@ class PaymentsFunction(Construct):
     """A function named in ``config.FUNCTIONS``: arm64, Python 3.13, traced, logging JSON, with a role of its own.
 
     ``settings`` are its environment variables besides the common ones, ``domain`` adds the shared domain and its
-    dependencies, ``wheels`` further ones of its own. The role may write the function's log and its traces; all else
-    comes from ``allow``.
+    dependencies, ``wheels`` further ones of its own, ``layers`` what comes from elsewhere. The role may write the
+    function's log and its traces; all else comes from ``allow``.
     """
 
     def __init__(
@@ -56,11 +56,13 @@ class PaymentsFunction(Construct):
         finish_wheels: bundles.Finish | None = None,
         models: bool = False,
         network: Network | None = None,
+        layers: Sequence[lambda_.ILayerVersion] = (),
+        role_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         spec = FUNCTIONS[name]
         log_group = _log_group(self, f"/aws/lambda/{name}", config)
-        self.role = _role(self, log_group, network)
+        self.role = _role(self, log_group, network, role_name)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -69,9 +71,10 @@ class PaymentsFunction(Construct):
             architecture=ARCHITECTURE,
             handler=spec.handler,
             code=bundles.function_code(spec.folder, models=models),
-            layers=_layers(self, config, spec.folder, domain, wheels, finish_wheels),
+            layers=[*_layers(self, config, spec.folder, domain, wheels, finish_wheels), *layers],
             memory_size=spec.memory_mb,
             timeout=Duration.seconds(config.timeout_s(name)),
+            reserved_concurrent_executions=config.reserved_concurrency(name),
             role=self.role.without_policy_updates(),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
@@ -112,8 +115,24 @@ def retention(config: Config) -> logs.RetentionDays:
     return {7: logs.RetentionDays.ONE_WEEK, 365: logs.RetentionDays.ONE_YEAR}[config.log_retention_days]
 
 
-def _role(scope: Construct, log_group: logs.LogGroup, network: Network | None) -> iam.Role:
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+def let_invoke(scope: Construct, role: iam.IRole, *functions: str) -> None:
+    """Name a role in the resource policies of functions of the region, as one that may invoke them.
+
+    Within an account such a policy grants and never refuses: it shows an auditor at the function itself who its callers
+    are. What keeps all others out is that no other role has the right (tests/infrastructure/test_rights.py).
+    """
+    for function in functions:
+        lambda_.CfnPermission(
+            scope,
+            f"Invoke-{function}",
+            action="lambda:InvokeFunction",
+            function_name=function,
+            principal=role.role_arn,
+        )
+
+
+def _role(scope: Construct, log_group: logs.LogGroup, network: Network | None, name: str | None) -> iam.Role:
+    role = iam.Role(scope, "Role", role_name=name, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     write_log = iam.PolicyStatement(
         actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
     )

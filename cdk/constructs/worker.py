@@ -50,6 +50,7 @@ class Worker(Construct):
         settings: Mapping[str, str],
         batch_size: int = 10,
         receives: int = 5,
+        role_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetters(self, "DeadLetters", config=config, worker=name)
@@ -60,7 +61,9 @@ class Worker(Construct):
             visibility_timeout=Duration.seconds(config.visibility_factor * config.timeout_s(name)),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=receives),
         )
-        self.handler = PaymentsFunction(self, "Handler", config=config, name=name, settings=settings)
+        self.handler = PaymentsFunction(
+            self, "Handler", config=config, name=name, settings=settings, role_name=role_name
+        )
         self.handler.allow(_CONSUME, self.queue.queue_arn)
         lambda_.EventSourceMapping(
             self,

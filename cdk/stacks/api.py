@@ -13,10 +13,15 @@ from constructs import Construct
 from cdk import names
 from cdk.config import REGIONS, Config
 from cdk.constructs.firewall import web_acl
-from cdk.constructs.function import PaymentsFunction, retention
+from cdk.constructs.function import PaymentsFunction, let_invoke, retention
 from cdk.constructs.nag import acknowledge
 
-PUBLIC_KEY_FUNCTION = "payments-vault-public-key"
+VAULT_FUNCTIONS = {
+    "PUBLIC_KEY_FUNCTION": "payments-vault-public-key",
+    "STORE_FUNCTION": "payments-vault-store",
+    "SHRED_FUNCTION": "payments-vault-shred",
+}
+"""Setting to what the API may ask of the vault."""
 
 # Requests per second and burst of a region's stage; AWS's account quota is raised to the same figures.
 RATE_LIMIT = 200_000
@@ -82,7 +87,7 @@ class ApiStack(Stack):
                 "PAYMENTS_TABLE": names.PAYMENTS,
                 "SHARDS_TABLE": names.SHARDS,
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
-                "PUBLIC_KEY_FUNCTION": PUBLIC_KEY_FUNCTION,
+                **VAULT_FUNCTIONS,
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },
@@ -91,7 +96,9 @@ class ApiStack(Stack):
         function.allow(("dynamodb:GetItem",), *tables)
         function.allow(("states:StartSyncExecution",), names.saga_arn(self))
         twins = [names.function_arn(self, "payments-api", region) for region in REGIONS if region != self.region]
-        function.allow(("lambda:InvokeFunction",), names.function_arn(self, PUBLIC_KEY_FUNCTION), *twins)
+        vault = [names.function_arn(self, name) for name in VAULT_FUNCTIONS.values()]
+        function.allow(("lambda:InvokeFunction",), *vault, *twins)
+        let_invoke(self, function.role, *VAULT_FUNCTIONS.values())
         return function
 
     def _authorizer(self) -> apigateway.RequestAuthorizer:
@@ -145,12 +152,28 @@ class ApiStack(Stack):
         self, api: apigateway.RestApi, function: lambda_.Function, authorizer: apigateway.RequestAuthorizer
     ) -> None:
         integration = apigateway.LambdaIntegration(function, allow_test_invoke=False)
-        payments = api.root.add_resource("api").add_resource("v1").add_resource("payments")
+        v1 = api.root.add_resource("api").add_resource("v1")
+        payments = v1.add_resource("payments")
         merchants_only = {"authorizer": authorizer, "authorization_type": apigateway.AuthorizationType.CUSTOM}
         payments.add_resource("charge").add_method("POST", integration, **merchants_only)
         payments.add_resource("{id}").add_method("GET", integration, **merchants_only)
+        tokens = v1.add_resource("tokens")
+        tokens.add_method("POST", integration, **merchants_only)
+        tokens.add_resource("{token}").add_method("DELETE", integration, **merchants_only)
+        self._public_key(v1, integration)
         health = api.root.add_resource("health").add_method("GET", integration)
         acknowledge(health, "AwsSolutions-APIG4", "what Route 53 probes; it tells nothing of a merchant")
+
+    def _public_key(self, v1: apigateway.Resource, integration: apigateway.LambdaIntegration) -> None:
+        """The one path that a browser may ask from any page: it seals a card before the merchant's server sees it.
+
+        API Gateway answers the preflight request itself; the function puts the header on the key.
+        """
+        resource = v1.add_resource("vault").add_resource("public_key")
+        key = resource.add_method("GET", integration)
+        acknowledge(key, "AwsSolutions-APIG4", "a public key is for everybody")
+        preflight = resource.add_cors_preflight(allow_origins=["*"], allow_methods=["GET"], allow_headers=["Accept"])
+        acknowledge(preflight, "AwsSolutions-APIG4", "browsers send no credentials with a preflight request")
 
     def _errors(self, api: apigateway.RestApi) -> None:
         for name, (status, kind, code, message) in GATEWAY_ERRORS.items():

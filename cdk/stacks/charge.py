@@ -11,7 +11,7 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs.bundles import ROOT
-from cdk.constructs.function import PaymentsFunction, retention
+from cdk.constructs.function import PaymentsFunction, let_invoke, retention
 from cdk.constructs.nag import acknowledge
 
 DEFINITION = ROOT / "statemachines" / "charge.asl.json"
@@ -61,6 +61,7 @@ class ChargeStack(Stack):
         role = iam.Role(self, "SagaRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
         role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=list(functions.values())))
         role.add_to_policy(iam.PolicyStatement(actions=["events:PutEvents"], resources=[names.bus_arn(self)]))
+        let_invoke(self, role, *(name for name in TASKS.values() if "-vault-" in name))
         acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "log delivery and X-Ray know no resource-level rights")
         machine = sfn.StateMachine(
             self,

@@ -7,14 +7,13 @@ local/replication.py keeps alike.
 
 from typing import Any
 
-from aws_cdk import RemovalPolicy, Stack, custom_resources
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk import names
 from cdk.config import WITNESS_REGION, Config
-from cdk.constructs.nag import acknowledge
+from cdk.constructs.replica_stream import replica_stream_arn
 
 _TEXT = dynamodb.AttributeType.STRING
 _NUMBER = dynamodb.AttributeType.NUMBER
@@ -33,7 +32,7 @@ class DataStack(Stack):
         if config.defines_global_tables(self.region):
             self.ledger_stream_arn = self._global_tables()
         else:
-            self.ledger_stream_arn = self._replica_stream_arn(names.LEDGER)
+            self.ledger_stream_arn = replica_stream_arn(self, "LedgerStream", names.LEDGER)
 
     def _global_tables(self) -> str:
         """Make the global tables; the answer is the ledger's stream ARN."""
@@ -103,29 +102,3 @@ class DataStack(Stack):
             removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
             **properties,
         )
-
-    def _replica_stream_arn(self, table: str) -> str:
-        """Ask DynamoDB for the stream of a replica, which another stack's table made."""
-        describe = custom_resources.AwsSdkCall(
-            service="DynamoDB",
-            action="DescribeTable",
-            parameters={"TableName": table},
-            output_paths=["Table.LatestStreamArn"],
-            physical_resource_id=custom_resources.PhysicalResourceId.of(f"{table}-stream"),
-        )
-        lookup = custom_resources.AwsCustomResource(
-            self,
-            "LedgerStream",
-            on_create=describe,
-            on_update=describe,
-            install_latest_aws_sdk=False,
-            policy=custom_resources.AwsCustomResourcePolicy.from_statements(
-                [iam.PolicyStatement(actions=["dynamodb:DescribeTable"], resources=[names.table_arn(self, table)])]
-            ),
-        )
-        acknowledge(
-            self.node.find_child(f"AWS{custom_resources.AwsCustomResource.PROVIDER_FUNCTION_UUID.replace('-', '')}"),
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]",
-            "CDK's own provider function, which runs during deployments only",
-        )
-        return lookup.get_response_field("Table.LatestStreamArn")

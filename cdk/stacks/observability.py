@@ -19,16 +19,24 @@ LATENCY_BUDGET_MS = 300
 """p99 of an answered charge (DESIGN section 1)."""
 
 
-PROJECTOR_LAG_MS = 300_000
+STREAM_LAG_MS = 300_000
 
 WATCHED = (
     "payments-vault-tokenize",
     "payments-vault-release",
+    "payments-vault-store",
+    "payments-vault-shred",
     "payments-fraud",
     "payments-ledger",
     "payments-sweeper",
 )
 """Functions whose faults end in a compensation or another run, and so show nowhere else."""
+
+LAGS = (
+    ("ProjectorLag", "payments-projector", "Balances are behind the ledger"),
+    ("ShredderLag", "payments-vault-shredder", "Cards shredded in the other region can still be opened in this one"),
+)
+"""Readers of streams, and what it means if one falls behind."""
 
 
 class ObservabilityStack(Stack):
@@ -73,15 +81,16 @@ class ObservabilityStack(Stack):
                 metric=_function("Errors", "Sum", name),
                 periods=3,
             )
-        alarm(
-            self,
-            "ProjectorLag",
-            name="payments-projector-lag",
-            description="Balances are more than five minutes behind the ledger",
-            metric=_function("IteratorAge", "Maximum", "payments-projector"),
-            threshold=PROJECTOR_LAG_MS,
-            periods=3,
-        )
+        for construct_id, function, means in LAGS:
+            alarm(
+                self,
+                construct_id,
+                name=f"{function}-lag",
+                description=f"{means} for more than five minutes",
+                metric=_function("IteratorAge", "Maximum", function),
+                threshold=STREAM_LAG_MS,
+                periods=3,
+            )
         if config.metric_math:
             alarm(
                 self,

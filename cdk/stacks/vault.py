@@ -1,148 +1,150 @@
-"""The vault: the only functions that see a card number, in a network with one way out, to one table.
+"""The vault: the only functions that see a card number, in a network with no way out but to what they need.
 
-Nothing here is shared with the rest of the platform: own network, own key, own table, own bundle.
+Nothing here is shared with the rest of the platform: own network, own keys, own tables, own bundle.
 """
 
 from typing import Any
 
-from aws_cdk import RemovalPolicy, Stack
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_logs as logs
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
 from constructs import Construct
 
 from cdk import names
-from cdk.config import DYNAMODB_PREFIX_LISTS, Config
-from cdk.constructs.function import Network, PaymentsFunction, retention
+from cdk.config import Config
+from cdk.constructs.function import ARCHITECTURE, RUNTIME, PaymentsFunction
+from cdk.constructs.nag import acknowledge
+from cdk.constructs.replica_stream import replica_stream_arn
+from cdk.constructs.worker import DeadLetters
+from cdk.stacks.vault_base import VaultBaseStack
+from cdk.vault_rights import VAULT_RIGHTS, Rights
 
-# Which function may do what to the vault table. No one may delete, query or scan.
-TABLE_ACTIONS = {
-    "Tokenize": ("dynamodb:GetItem", "dynamodb:UpdateItem"),
-    "Release": ("dynamodb:UpdateItem",),
-    "Detokenize": ("dynamodb:GetItem", "dynamodb:UpdateItem"),
-    "PublicKey": ("dynamodb:GetItem",),
-    "Provision": ("dynamodb:GetItem", "dynamodb:PutItem"),
-}
+KEY_RING = "keys"
+"""Exists in the first region only: keys made in both, one region's would replace the other's."""
+
+STREAM_BATCH = 100
+
+STREAM_PATIENCE = Duration.hours(12)
+"""How long a record of the stream is repeated before it becomes a dead letter; half of what a stream keeps."""
 
 _KEY_READ = ("kms:Decrypt", "kms:DescribeKey")
 _KEY_WRITE = ("kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
+_CHANGES = ("DeleteItem", "PutItem", "UpdateItem")
 
 
 class VaultStack(Stack):
-    """Network, key, table and functions of the vault in one region.
+    """The vault's functions in one region."""
 
-    The replica in the other region is encrypted under that region's key: deploy the other region's vault stack
-    before the first region's (README).
-    """
-
-    def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, base: VaultBaseStack, **kwargs: Any
+    ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
-        key = self._key()
-        if config.defines_global_tables(self.region):
-            self._table(key)
-        network = self._network()
-        for name, actions in TABLE_ACTIONS.items():
-            # Keys are made in one region only: made in both, one region's would replace the other's.
-            if name != "Provision" or self.region == config.owner_region:
-                self._function(name, actions, key, network)
+        self._base = base
+        self._client = self._client_layer()
+        functions = {
+            name: self._function(name, rights)
+            for name, rights in VAULT_RIGHTS.items()
+            if name != KEY_RING or self.region == config.owner_region
+        }
+        self._feed(functions["shredder"])
 
-    def _key(self) -> kms.Key:
-        """The key of the table's encryption at rest. Card data is encrypted once more, under the key store's keys."""
-        return kms.Key(
+    def _client_layer(self) -> list[lambda_.ILayerVersion]:
+        """CloudHSM's PKCS#11 library and where it finds this region's HSMs, as the operator supplies it."""
+        source = self._config.cloudhsm.client_layers.get(self.region) if self._config.cloudhsm else None
+        if not source:
+            return []
+        if source.startswith("arn:"):
+            return [lambda_.LayerVersion.from_layer_version_arn(self, "CloudHsmClient", source)]
+        layer = lambda_.LayerVersion(
             self,
-            "Key",
-            alias=names.VAULT_KEY_ALIAS,
-            description="Encryption at rest of the vault-tokens table",
-            enable_key_rotation=True,
-            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
+            "CloudHsmClient",
+            code=lambda_.Code.from_asset(source),
+            compatible_architectures=[ARCHITECTURE],
+            compatible_runtimes=[RUNTIME],
         )
+        return [layer]
 
-    def _table(self, key: kms.Key) -> None:
-        regions = self._config.replica_regions()
-        replica_keys = {region: names.vault_key_alias_arn(self, region) for region in regions}
-        dynamodb.TableV2(
-            self,
-            "Tokens",
-            table_name=names.VAULT_TOKENS,
-            partition_key=dynamodb.Attribute(name="token", type=dynamodb.AttributeType.STRING),
-            time_to_live_attribute="expires_at",
-            billing=dynamodb.Billing.on_demand(),
-            encryption=dynamodb.TableEncryptionV2.customer_managed_key(key, replica_keys),
-            dynamo_stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
-            replicas=[
-                dynamodb.ReplicaTableProps(region=region, deletion_protection=self._config.retain_data)
-                for region in regions
-            ],
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            deletion_protection=self._config.retain_data,
-            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
-        )
-
-    def _network(self) -> Network:
-        """Isolated subnets; the one way out leads to DynamoDB, and there to the vault's table only."""
-        vpc = ec2.Vpc(
-            self,
-            "Network",
-            ip_addresses=ec2.IpAddresses.cidr("10.64.0.0/20"),
-            max_azs=3,
-            nat_gateways=0,
-            create_internet_gateway=False,
-            restrict_default_security_group=False,  # unused; a custom resource would be more than it protects
-            subnet_configuration=[
-                ec2.SubnetConfiguration(name="Vault", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24)
-            ],
-        )
-        self._flow_log(vpc)
-        endpoint = vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
-        endpoint.add_to_policy(
-            iam.PolicyStatement(
-                principals=[iam.AnyPrincipal()],
-                actions=sorted({action for actions in TABLE_ACTIONS.values() for action in actions}),
-                resources=[names.table_arn(self, names.VAULT_TOKENS)],
-            )
-        )
-        group = ec2.SecurityGroup(
-            self, "Functions", vpc=vpc, description="Vault functions: out to DynamoDB only", allow_all_outbound=False
-        )
-        # Written out, because add_egress_rule makes a prefix list's rule a resource of its own.
-        group.node.default_child.security_group_egress = [  # type: ignore[union-attr]
-            ec2.CfnSecurityGroup.EgressProperty(
-                ip_protocol="tcp",
-                from_port=443,
-                to_port=443,
-                destination_prefix_list_id=DYNAMODB_PREFIX_LISTS[self.region],
-                description="DynamoDB gateway endpoint",
-            )
-        ]
-        return Network(vpc, group)
-
-    def _flow_log(self, vpc: ec2.Vpc) -> None:
-        if not self._config.flow_logs:
-            return
-        log = logs.LogGroup(self, "FlowLog", retention=retention(self._config), removal_policy=RemovalPolicy.RETAIN)
-        vpc.add_flow_log("Flows", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log))
-
-    def _function(self, name: str, actions: tuple[str, ...], key: kms.Key, network: Network) -> None:
-        suffix = {"PublicKey": "public-key"}.get(name, name.lower())
+    def _function(self, name: str, rights: Rights) -> PaymentsFunction:
+        network = self._base.network
         function = PaymentsFunction(
             self,
-            name,
+            "".join(part.title() for part in name.split("-")),
             config=self._config,
-            name=f"payments-vault-{suffix}",
-            settings={"VAULT_TABLE": names.VAULT_TOKENS, "KEY_STORE": self._config.key_store},
+            name=f"payments-vault-{name}",
+            settings={
+                "VAULT_TABLE": names.VAULT_TOKENS,
+                "CARD_KEYS_TABLE": names.VAULT_CARD_KEYS,
+                "KEY_STORE": self._key_store(),
+            },
             domain=False,
             wheels="functions/vault/requirements.txt",
-            network=network,
+            network=network.key_users if rights.opens_key_store else network.others,
+            layers=self._client if rights.opens_key_store else (),
         )
-        function.allow(actions, names.table_arn(self, names.VAULT_TOKENS))
-        writes = bool({"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(actions))
+        for table in names.VAULT_TABLES:
+            self._allow_table(function, rights, table)
+        if rights.opens_key_store:
+            self._allow_credentials(function)
+        return function
+
+    def _key_store(self) -> str:
+        """The key store's URI, in AWS with the ARN of the region's secret."""
+        hsm = self._base.hsm
+        return f"{self._config.key_store}&pin-source={hsm.secret.secret_arn}" if hsm else self._config.key_store
+
+    def _allow_table(self, function: PaymentsFunction, rights: Rights, table: str) -> None:
+        """The rights on a table, and on its key as far as DynamoDB uses it for them."""
+        actions = rights.on(table)
+        if not actions:
+            return
+        function.allow(actions, names.table_arn(self, table))
+        changes = any(action.endswith(_CHANGES) for action in actions)
         function.allow(
-            (*_KEY_READ, *(_KEY_WRITE if writes else ())),
-            key.key_arn,
+            (*_KEY_READ, *(_KEY_WRITE if changes else ())),
+            self._base.keys[table].key_arn,
             StringEquals={"kms:ViaService": f"dynamodb.{self.region}.amazonaws.com"},
         )
+
+    def _allow_credentials(self, function: PaymentsFunction) -> None:
+        hsm = self._base.hsm
+        if not hsm:
+            return
+        function.allow(("secretsmanager:GetSecretValue",), hsm.secret.secret_arn)
+        function.allow(
+            ("kms:Decrypt",),
+            hsm.secret_key.key_arn,
+            StringEquals={"kms:ViaService": f"secretsmanager.{self.region}.amazonaws.com"},
+        )
+
+    def _feed(self, shredder: PaymentsFunction) -> None:
+        """What the other region has shredded, and what has expired. Records are independent: one fails alone."""
+        stream = self._base.tokens_stream_arn or replica_stream_arn(self, "TokensStream", names.VAULT_TOKENS)
+        shredder.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream)
+        shredder.allow(("dynamodb:ListStreams",), "*")
+        acknowledge(shredder.role, "AwsSolutions-IAM5[Resource::*]", "streams are listed, not named")
+        dead_letters = DeadLetters(self, "DeadLetters", config=self._config, worker="payments-vault-shredder")
+        acknowledge(dead_letters.queue, "AwsSolutions-SQS3", "it is the dead-letter queue, of a stream")
+        shredder.allow(("sqs:SendMessage",), dead_letters.queue.queue_arn)
+        lambda_.EventSourceMapping(
+            self,
+            "Stream",
+            target=shredder.function,
+            event_source_arn=stream,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=STREAM_BATCH,
+            filters=[
+                _records(lambda_.FilterRule.or_("INSERT", "MODIFY"), "NewImage", "shredded"),
+                _records(lambda_.FilterRule.is_equal("REMOVE"), "OldImage", "card"),
+            ],
+            report_batch_item_failures=True,
+            bisect_batch_on_error=True,
+            max_record_age=STREAM_PATIENCE,
+            on_failure=event_sources.SqsDlq(dead_letters.queue),
+        ).node.add_dependency(shredder.role)
+
+
+def _records(event_name: Any, image: str, kind: str) -> dict[str, Any]:
+    """A filter for records of the stream, by what happened to an item of which kind."""
+    images = {image: {"kind": {"S": lambda_.FilterRule.is_equal(kind)}}}
+    return lambda_.FilterCriteria.filter({"eventName": event_name, "dynamodb": images})

@@ -12,11 +12,9 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
-from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.function import PaymentsFunction, let_invoke
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.worker import DeadLetters, Worker
-
-DETOKENIZE_FUNCTION = "payments-vault-detokenize"
 
 STREAM_BATCH = 45
 """A journal touches two balances, and a batch is one transaction, of at most 100 items, with its marker."""
@@ -47,17 +45,19 @@ class WorkersStack(Stack):
             config=self._config,
             name=names.NETWORK_QUEUE,
             batch_size=5,  # one after another, each up to its time-out at the card network
+            role_name=names.network_role(self),
             settings={
                 "PAYMENTS_TABLE": names.PAYMENTS,
                 "LEDGER_TABLE": names.LEDGER,
                 "EVENT_BUS": names.BUS,
-                "DETOKENIZE_FUNCTION": DETOKENIZE_FUNCTION,
+                "DETOKENIZE_FUNCTION": names.DETOKENIZE,
                 "CARD_NETWORK_URL": self._config.card_network_url,
             },
         )
         worker.handler.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS))
         worker.handler.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
-        worker.handler.allow(("lambda:InvokeFunction",), names.function_arn(self, DETOKENIZE_FUNCTION))
+        worker.handler.allow(("lambda:InvokeFunction",), names.function_arn(self, names.DETOKENIZE))
+        let_invoke(self, worker.handler.role, names.DETOKENIZE)
         worker.handler.allow(("events:PutEvents",), names.bus_arn(self))
         return worker
 

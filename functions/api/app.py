@@ -4,13 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from functions.api import charges, health, problems
+from functions.api import charges, health, problems, public_key, tokens
 from payments.errors import NotFound
 from payments.observability import logger
 
 app = APIGatewayRestResolver()
-app.include_router(charges.router)
-app.include_router(health.router)
+for room in (charges, tokens, public_key, health):
+    app.include_router(room.router)
 app.exception_handler(Exception)(lambda error: problems.response(error, app.current_event.request_context.request_id))
 app.not_found(
     lambda _: problems.response(

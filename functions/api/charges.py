@@ -1,18 +1,18 @@
 """`POST /api/v1/payments/charge` and `GET /api/v1/payments/{payment_id}`."""
 
-import json
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import requests, routing, saga, sealing
+from functions.api import exchange, operations, requests, routing, saga, sealing
+from functions.api.operations import Operation, describes
 from functions.api.requests import ChargeRequest
-from functions.api.settings import settings
+from functions.api.resources import Payment
 from payments import books, clock, events, identifiers
-from payments.errors import CardDeclined, IdempotencyKeyReused, InvalidRequest, NotFound
+from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound
 from payments.lifecycle import Status
 from payments.merchants import Merchant
 
@@ -21,31 +21,61 @@ REPLAYED = "Idempotent-Replayed"
 
 
 @router.post("/api/v1/payments/charge")
+@describes(
+    Operation(
+        answers={201: Payment},
+        errors={
+            400: (
+                *operations.FORM_ERRORS,
+                "raw_card_refused",
+                "invalid_amount",
+                "idempotency_key_required",
+                "idempotency_key_too_long",
+            ),
+            402: (*operations.CARD_ERRORS, "token_unknown", "fraud_blocked"),
+            413: ("body_too_large",),
+            422: ("idempotency_key_reused",),
+            503: ("processing_failed", "vault_unavailable"),
+        },
+        body=ChargeRequest,
+        headers={"Idempotency-Key": requests.IdempotencyKey},
+        answer_headers={REPLAYED: "`true` when this is the answer to an earlier request with the same key."},
+    )
+)
 def charge() -> Response[Any]:
-    """Charges a card. 201 with the pending payment; 402 when the card is invalid or the charge was blocked."""
-    event, merchant = router.current_event, _merchant()
-    key = _header("Idempotency-Key")
-    request = requests.parse_charge(event.decoded_body, key)
+    """Charge a card.
+
+    The payment is pending: the card network decides within seconds. 402 means that there will be no payment: the card
+    is invalid, or the charge was blocked.
+    """
+    event = router.current_event
+    merchant, key = exchange.merchant(event), exchange.idempotency_key(event)
+    exchange.refuse_misplaced_cards(event)
+    request = requests.parse_charge(exchange.body(event), key)
     payment_id = identifiers.payment_id(merchant.merchant_id, key or "")
     stored = books.find(payment_id)
     if stored:
         if stored.fingerprint != requests.fingerprint(request):
             raise _reused(payment_id)
         return _answer(events.resource(stored), replayed=True)
-    request = _sealed(request, merchant.merchant_id, payment_id)
+    request = sealing.sealed(request, merchant.merchant_id, payment_id)
     elsewhere = routing.forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
-        return _forwarded(elsewhere)
+        return exchange.forwarded(elsewhere)
     return _conclude(saga.run(_saga_input(request, merchant, payment_id)), payment_id)
 
 
 @router.get("/api/v1/payments/<payment_id>")
+@describes(
+    Operation(answers={200: Payment}, errors={404: ("payment_not_found",)}, path={"payment_id": requests.PaymentId})
+)
 def payment(payment_id: str) -> Response[Any]:
-    """One payment of the merchant, as this region has it."""
+    """Read a payment, as this region has it."""
+    event = router.current_event
     found = books.find(payment_id) if identifiers.is_identifier(payment_id, "pay") else None
-    if found is None or found.merchant_id != _merchant().merchant_id:
+    if found is None or found.merchant_id != exchange.merchant(event).merchant_id:
         raise NotFound("payment_not_found", "There is no such payment.")
-    return _json(HTTPStatus.OK, events.resource(found))
+    return exchange.answer(HTTPStatus.OK, {**events.resource(found), "request_id": exchange.request_id(event)})
 
 
 def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> dict[str, Any]:
@@ -70,14 +100,6 @@ def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> 
     }
 
 
-def _sealed(request: ChargeRequest, merchant_id: str, payment_id: str) -> ChargeRequest:
-    if request.card is None:
-        return request
-    if not settings().raw_cards_allowed:
-        raise InvalidRequest("raw_card_refused", "Send a sealed card: raw cards are not accepted here.", param="card")
-    return msgspec.structs.replace(request, card=None, sealed_card=sealing.seal(request.card, merchant_id, payment_id))
-
-
 def _conclude(output: dict[str, Any], payment_id: str) -> Response[Any]:
     """The answer to what the saga came to."""
     match output["outcome"]:
@@ -96,42 +118,16 @@ def _conclude(output: dict[str, Any], payment_id: str) -> Response[Any]:
 def _answer(found: dict[str, Any], replayed: bool) -> Response[Any]:
     """The answer to a charge: the payment as it was accepted, whatever has become of it since, so replays are equal."""
     headers = {REPLAYED: "true"} if replayed else {}
+    request_id = exchange.request_id(router.current_event)
     if found["status"] == Status.FRAUD_BLOCKED:
-        request_id = router.current_event.request_context.request_id
-        error = {
-            "type": CardDeclined.type,
-            **found["failure"],
-            "param": None,
-            "payment_id": found["id"],
-            "request_id": request_id,
-        }
-        return Response(CardDeclined.status, content_types.APPLICATION_JSON, json.dumps({"error": error}), headers)
-    accepted = {**found, "status": str(Status.PENDING), "failure": None, "updated_at": found["created_at"]}
-    return _json(HTTPStatus.CREATED, accepted, headers)
+        where = {"param": None, "payment_id": found["id"], "request_id": request_id}
+        error = {"type": CardDeclined.type, **found["failure"], **where}
+        return exchange.answer(CardDeclined.status, {"error": error}, headers)
+    then = {"status": str(Status.PENDING), "failure": None, "updated_at": found["created_at"]}
+    return exchange.answer(HTTPStatus.CREATED, {**found, **then, "request_id": request_id}, headers)
 
 
 def _reused(payment_id: str) -> IdempotencyKeyReused:
     return IdempotencyKeyReused(
         "idempotency_key_reused", "This idempotency key was used with another request.", payment_id=payment_id
     )
-
-
-def _json(status: HTTPStatus, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response[Any]:
-    body = {**body, "request_id": router.current_event.request_context.request_id}
-    return Response(status, content_types.APPLICATION_JSON, json.dumps(body), headers)
-
-
-def _forwarded(answer: dict[str, Any]) -> Response[Any]:
-    headers = {name: values[0] for name, values in (answer.get("multiValueHeaders") or {}).items()}
-    return Response(answer["statusCode"], content_types.APPLICATION_JSON, answer["body"], headers)
-
-
-def _merchant() -> Merchant:
-    """The merchant API Gateway's authorizer vouches for."""
-    context = router.current_event.request_context.authorizer
-    return Merchant(str(context["merchant_id"]), int(context["shard"]))
-
-
-def _header(name: str) -> str | None:
-    headers: dict[str, str] = router.current_event.headers or {}
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)

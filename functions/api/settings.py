@@ -10,6 +10,8 @@ class ApiSettings(msgspec.Struct, frozen=True, rename="upper"):
 
     charge_state_machine_arn: str
     public_key_function: str
+    store_function: str
+    shred_function: str
     aws_lambda_function_name: str
     raw_cards_allowed: bool = False
 

@@ -32,7 +32,7 @@ def authorize(payment_id: str) -> Payment:
 
 
 def _decide(payment: Payment) -> Payment:
-    card = vault.detokenize(payment.card["token"], payment.payment_id)
+    card = vault.detokenize(payment.card["token"], payment.payment_id, payment.merchant_id)
     answer = card_network.authorize(payment, card) if card else _without_token(payment)
     decided, journal = lifecycle.decide(payment, answer, clock.now())
     return books.decide(payment, decided, journal)

@@ -25,12 +25,12 @@ def _function() -> str:
     return load(VaultSettings).detokenize_function
 
 
-def detokenize(token: str, payment_id: str) -> dict[str, Any] | None:
+def detokenize(token: str, payment_id: str, merchant_id: str) -> dict[str, Any] | None:
     """The card facts behind a token (BIN, network, expiry; never the number), or None when the vault knows it no more.
 
     Marks the token used. Raises `TryLater` when the vault fails.
     """
-    payload = json.dumps({"token": token, "payment_id": payment_id})
+    payload = json.dumps({"token": token, "payment_id": payment_id, "merchant_id": merchant_id})
     answer = client("lambda", read_timeout=_READ_TIMEOUT_SECONDS, attempts=1).invoke(
         FunctionName=_function(), Payload=payload
     )

@@ -1,4 +1,4 @@
-"""The vault's five Lambda handlers. Contracts: docs/interfaces.md.
+"""The vault's Lambda handlers. Contracts: docs/interfaces.md.
 
 Each container makes its client and unwraps the keys its handler needs once. Each invocation logs one line, which names
 the payment and the outcome and nothing of the card; no exception leaves here but the vault's own.
@@ -12,14 +12,11 @@ from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
-from functions.vault import keys, vault
-from functions.vault import provision as provisioning
-from functions.vault.encryption import CardCipher
+from functions.vault import keys, rotation, shredding, vault
+from functions.vault import walk as walking
 from functions.vault.errors import InvalidRequest, UnexpectedFault, VaultError
-from functions.vault.sealing import SealingKey
 from functions.vault.settings import settings
-from functions.vault.store import TokenStore, dynamodb_client
-from functions.vault.tokens import TokenKey
+from functions.vault.table import Table, dynamodb_client
 
 logger = Logger()
 
@@ -30,17 +27,16 @@ Answer = dict[str, Any]
 
 
 def entry(operation: Callable[[Event], Answer]) -> Callable[[Event, object], Answer]:
-    """A Lambda handler of `operation`: logs its outcome, and keeps foreign exceptions' texts from getting out."""
+    """A Lambda handler of `operation`: logs its outcome, and keeps foreign exceptions' texts from getting out, and with
+    a fault's traceback every frame that had a card in it."""
 
     @wraps(operation)
     def handler(event: Event, context: object) -> Answer:
         try:
             answer = operation(event)
             fault = None
-        except VaultError as error:
-            fault = error
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            fault = _anonymous(error)
+            fault = _bare(error)
         if fault is not None:
             logger.error(operation.__name__, extra={"fault": type(fault).__name__, "detail": str(fault)})
             raise fault
@@ -61,35 +57,94 @@ def tokenize(event: Event) -> Answer:
 @entry
 def release(event: Event) -> Answer:
     """Saga: an attempt lets go of a token → `released` or `kept`."""
-    token, attempt = _fields(event, "token", "attempt")
-    return vault.release(_store(), token, attempt, _now())
+    token, merchant_id, attempt = _fields(event, "token", "merchant_id", "attempt")
+    return _vault().release(token, merchant_id, attempt, _now())
 
 
 @entry
 def detokenize(event: Event) -> Answer:
     """Network worker: a token → its card's facts, proven to open, or `token_unknown`."""
-    token, payment_id = _fields(event, "token", "payment_id")
+    token, merchant_id, payment_id = _fields(event, "token", "merchant_id", "payment_id")
     vault.check_identifier("payment_id", payment_id)
-    return vault.detokenize(_store(), _cipher(), _token_key(), token, _now())
+    return _vault().detokenize(token, merchant_id, _now())
+
+
+@entry
+def store(event: Event) -> Answer:
+    """api: a sealed card, to be charged later → as tokenize, with its expiry."""
+    sealed_card, merchant_id = _fields(event, "sealed_card", "merchant_id")
+    return _vault().store(sealed_card, merchant_id, _now())
+
+
+@entry
+def shred(event: Event) -> Answer:
+    """api, operator: a merchant's card is destroyed → `shredded` or `token_unknown`."""
+    token, merchant_id = _fields(event, "token", "merchant_id")
+    return _vault().shred(token, merchant_id, _now())
 
 
 @entry
 def public_key(event: Event) -> Answer:
     """api: the public sealing keys, the current one first."""
-    return {"keys": [key.public_jwk for key in _sealing_keys()]}
+    return {"keys": _vault().rings.ring().published(_now())}
 
 
 @entry
-def provision(event: Event) -> Answer:
-    """Operator: makes the vault's keys where they are absent → the token key's version and the sealing key's kid."""
-    key_store = keys.create_key_store(settings().key_store, settings().environment)
-    token_key, sealing_keys = provisioning.provision(_store(), key_store)
-    return {"token_key": token_key.version, "sealing_kid": sealing_keys[0].kid}
+def shredder(event: Event) -> Answer:
+    """Stream of `vault-tokens`: what the other region has shredded, and what TTL has removed, is destroyed here too."""
+    failed = []
+    for record in event["Records"]:
+        try:
+            shredding.follow(_vault(), record)
+        except Exception as error:  # noqa: BLE001 - one record must not hold up the others
+            fault = _bare(error)
+            logger.error("shredder", extra={"fault": type(fault).__name__, "detail": str(fault)})
+            failed.append({"itemIdentifier": record["dynamodb"]["SequenceNumber"]})
+    return {"batchItemFailures": failed}
+
+
+@entry
+def walk(event: Event) -> Answer:
+    """Operator: the next page of a job over all cards of this region."""
+    job, task, merchant_id, limit = _fields(event, "job", "task", "merchant_id", "limit")
+    return walking.walk(_vault(), _tokens(), job, task, merchant_id, limit, _now())
+
+
+@entry
+def key_ring(event: Event) -> Answer:
+    """Operator: makes, rotates and shows the vault's own keys."""
+    ring, now = rotation.KeyRing(_tokens(), _key_store()), _now()
+    match event:
+        case {"do": "provision"}:
+            ring.provision(now)
+        case {"do": "rotate", "key": kind, "lead_s": lead_s}:
+            ring.rotate(kind, lead_s, now)
+        case {"do": "create_kek"}:
+            ring.create_kek(now)
+        case {"do": "activate_kek", "version": version, "check_value": check_value, "lead_s": lead_s}:
+            ring.activate_kek(version, check_value, lead_s, now)
+        case {"do": "show"}:
+            pass
+        case _:
+            raise InvalidRequest("do must be provision, rotate, create_kek, activate_kek or show, with its fields")
+    return ring.describe(now)
+
+
+@entry
+def key_check(event: Event) -> Answer:
+    """Operator: which versions of the key-encryption key are in this region's key store, without showing them."""
+    versions = _key_store().versions()
+    return {"label": _key_store().label, "versions": {str(version): value for version, value in versions.items()}}
 
 
 @cache
-def _store() -> TokenStore:
-    return TokenStore(dynamodb_client(), settings().table)
+def _client() -> Any:
+    return dynamodb_client()
+
+
+@cache
+def _tokens() -> Table:
+    return Table(_client(), settings().table)
 
 
 @cache
@@ -98,33 +153,19 @@ def _key_store() -> keys.KeyStore:
 
 
 @cache
-def _cipher() -> CardCipher:
-    return CardCipher(_key_store())
-
-
-@cache
-def _token_key() -> TokenKey:
-    return provisioning.load_token_key(_store(), _key_store())
-
-
-@cache
-def _sealing_keys() -> tuple[SealingKey, ...]:
-    return provisioning.load_sealing_keys(_store(), _key_store())
-
-
-@cache
 def _vault() -> vault.Vault:
-    return vault.Vault(_store(), _cipher(), _token_key(), _sealing_keys())
+    card_keys = Table(_client(), settings().card_keys_table)
+    return vault.Vault(_tokens(), card_keys, settings().region, _key_store())
 
 
 def forget_container() -> None:
     """Drops what this container keeps: settings, client and keys. For tests."""
-    for kept in (settings, _store, _key_store, _cipher, _token_key, _sealing_keys, _vault):
+    for kept in (settings, _client, _tokens, _key_store, _vault):
         kept.cache_clear()
 
 
-def _now() -> int:
-    return int(time.time())
+def _now() -> float:
+    return time.time()
 
 
 def _fields(event: Event, *names: str) -> list[Any]:
@@ -140,8 +181,12 @@ def _named(event: Event) -> dict[str, str]:
     return {name: named[name] for name in _LOGGED if vault.is_identifier(named.get(name))}
 
 
-def _anonymous(error: Exception) -> UnexpectedFault:
-    """The type of a foreign exception, the service's error code if it has one, and where it arose; not its text."""
+def _bare(error: Exception) -> VaultError:
+    """The fault without what it carries along: of a foreign exception the type, the service's error code if it has one,
+    and where it arose, not its text; of any the traceback, cause and context, whose frames may hold a card."""
+    if isinstance(error, VaultError):
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     frame = extract_tb(error.__traceback__)[-1]

@@ -1,18 +1,32 @@
 """What a valid card is: number, brand, expiry and security code. Pure functions; the only clock is an argument.
 
-Number ranges and lengths: ISO/IEC 7812-1 issuer identification numbers, as published by the networks and collected in
-https://en.wikipedia.org/wiki/Payment_card_number#Issuer_identification_number_(IIN). Numbers shorter than 14 digits
-(old 13-digit Visa, short Maestro) are refused: with six and four digits in the clear too few would stay hidden
-(PCI SSC FAQ 1091 on truncation).
+Number ranges and lengths: at each brand stands the network's own document. Those are moved and withdrawn, so they were
+compared, in November 2026, with two lists that quote them:
+https://en.wikipedia.org/wiki/Payment_card_number#Issuer_identification_number_(IIN) and
+https://docs.oracle.com/cd/E66669_01/doc.28/e66799/r_payments_sample_cc_preambles.htm.
+
+How much of a number may be shown: PCI SSC FAQ 1091. The first six and last four of any; the first eight and four others
+of 16 digits, for Discover (with Diners Club), JCB, Mastercard, UnionPay and Visa. Longer numbers hide more, and Visa's
+Cybersource gives eight digits of them too (field `includeCardPrefix`). American Express allows six, and as its numbers
+have 15 digits, length alone decides. Of 14 digits four stay hidden; shorter numbers (old 13-digit Visa) are refused,
+because six and four in the clear would hide fewer.
+
+Maestro is not charged. On-line it must be authenticated with 3-D Secure, which this platform does not do, and many of
+its cards have no security code. It may have 12 or 13 digits, too few to truncate. Its ranges (50, 56–69) run through
+those of Discover, UnionPay and domestic schemes. And it is ending: since July 2023 Europe's banks issue Debit
+Mastercard instead, whose numbers are Mastercard's own.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-BIN_LENGTH = 6  # PCI SSC FAQ 1091 would allow 8 from 16 digits on; 6 is safe for every length
+BIN_LENGTH = 6
+LONG_BIN_LENGTH = 8  # issuers have eight digits since ISO/IEC 7812-1:2017
+SHORTEST_WITH_LONG_BIN = 16  # PCI SSC FAQ 1091
 MAX_NUMBER_FIELD = 64  # a number with generous separators
 MAX_YEARS_AHEAD = 50  # further is a typing error: issuers stay under 20
 
@@ -35,14 +49,26 @@ class Brand:
 _16_TO_19 = frozenset(range(16, 20))
 _14_TO_19 = frozenset(range(14, 20))
 BRANDS = (
+    # ISO/IEC 7812-1: all of 4.
     Brand("visa", "visa", frozenset({16, 19}), ((400000, 499999),)),
-    Brand("mastercard", "mastercard", frozenset({16}), ((510000, 559999), (222100, 272099))),
+    # Mastercard Rules, account ranges; the 2-series since 2017.
+    # https://www.mastercard.us/content/dam/mccom/global/documents/mastercard-rules.pdf
+    Brand("mastercard", "mastercard", frozenset({16}), ((222100, 272099), (510000, 559999))),
+    # American Express, "Guide to Checking Card Faces".
     Brand("amex", "amex", frozenset({15}), ((340000, 349999), (370000, 379999)), cvc_length=4),
-    Brand("discover", "discover", _16_TO_19, ((601100, 601199), (644000, 659999))),
+    # Discover Global Network, "IPP VAR Compliance", for this and the next three.
+    # https://www.discoverglobalnetwork.com/downloads/IPP_VAR_Compliance.pdf
+    # 622126–622925 are co-branded with UnionPay and travel on Discover's rails. A few blocks of 6011 are not issued,
+    # but the best-known test number is in one.
+    Brand("discover", "discover", _16_TO_19, ((601100, 601199), (622126, 622925), (644000, 659999))),
+    # 36 from 14 digits on, the others from 16; but Carte Blanche (300–305, 38) once had 14, as test numbers still have.
     Brand("diners", "discover", _14_TO_19, ((300000, 305999), (309500, 309599), (360000, 369999), (380000, 399999))),
     Brand("jcb", "jcb", _16_TO_19, ((352800, 358999),)),
-    Brand("unionpay", "unionpay", _16_TO_19, ((620000, 629999), (810000, 817199))),
+    # All of 62 but what it shares with Discover; 81 as far as it is given out.
+    Brand("unionpay", "unionpay", _16_TO_19, ((620000, 622125), (622926, 629999), (810000, 817199))),
 )
+_RANGES = sorted(((low, high, brand) for brand in BRANDS for low, high in brand.ranges), key=lambda found: found[0])
+_STARTS = [low for low, _, _ in _RANGES]
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,11 @@ class Card:
     def bin(self) -> str:
         """The first six digits."""
         return self.pan[:BIN_LENGTH]
+
+    @property
+    def bin8(self) -> str | None:
+        """The first eight digits, where they may be shown beside the last four; else None."""
+        return self.pan[:LONG_BIN_LENGTH] if len(self.pan) >= SHORTEST_WITH_LONG_BIN else None
 
     @property
     def last4(self) -> str:
@@ -113,7 +144,11 @@ def luhn_valid(pan: str) -> bool:
 def brand_of(pan: str) -> Brand | None:
     """The brand whose published range the number falls in, whatever its length; None outside all of them."""
     prefix = int(pan[:6])
-    return next((brand for brand in BRANDS if any(low <= prefix <= high for low, high in brand.ranges)), None)
+    place = bisect_right(_STARTS, prefix) - 1
+    if place < 0:
+        return None
+    _, high, brand = _RANGES[place]
+    return brand if prefix <= high else None
 
 
 def _read_expiry(month: object, year: object, now: int) -> tuple[int, int] | Rejection:

@@ -27,23 +27,28 @@ SUITE = Algorithm.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 # One data key serves this much of one container's work, then the key store wraps the next: it bounds both the load on
 # the key store and how many cards one data key opens.
 MAX_AGE = 300.0  # seconds
-MAX_MESSAGES = 1_000
-MAX_BYTES = 32_768  # of plaintext; a card number is 14 to 19
-CACHED_KEYS = 100
+MAX_MESSAGES = 2_000
+MAX_BYTES = 40_000  # of plaintext; a card number is 14 to 19
+CACHED_KEYS = 1_000  # what decryption meets: the data keys of many containers
 
 _KEY_CONTEXT = {"purpose": "card"}
+_SCOPE = "card-number"  # what the message holds, for all merchants alike
 
 logging.getLogger("aws_encryption_sdk").setLevel(logging.WARNING)  # it names every context and key at INFO
 
 
 class CardCipher:
-    """Encrypts card numbers, each bound to its token and the version of its token key."""
+    """Encrypts card numbers, each bound to its token and the version of its token key. New data keys are wrapped by
+    version `kek_version` of the key store's key; whichever version wrapped them opens them."""
 
-    def __init__(self, key_store: KeyStore) -> None:
+    def __init__(self, key_store: KeyStore, kek_version: int) -> None:
+        self.kek_version = kek_version
         self._client = EncryptionSDKClient(
             commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT, max_encrypted_data_keys=1
         )
-        self._materials = _SharedDataKeys(_KeyStoreMasterKey(key_id=key_store.label, key_store=key_store))
+        self._materials = _SharedDataKeys(
+            _KeyStoreMasterKey(key_id=key_store.label, key_store=key_store, kek_version=kek_version)
+        )
 
     def encrypt(self, pan: str, token: str, token_key_version: int) -> bytes:
         """The Encryption SDK message of `pan`. Raises what the key store raises."""
@@ -62,6 +67,10 @@ class CardCipher:
             raise CiphertextRefused("a stored card was altered, or belongs to another token")
         return pan
 
+    def renew(self, ciphertext: bytes, token: str, token_key_version: int) -> bytes:
+        """Another message of the same number, under a current data key. Raises as `decrypt` and `encrypt` do."""
+        return self.encrypt(self.decrypt(ciphertext, token, token_key_version), token, token_key_version)
+
     def _open(self, ciphertext: bytes, context: dict[str, str]) -> str | None:
         source = io.BytesIO(ciphertext)
         try:
@@ -78,13 +87,14 @@ class CardCipher:
 
 
 def _card_context(token: str, token_key_version: int) -> dict[str, str]:
-    return {"token": token, "token_key_version": str(token_key_version)}
+    return {"token": token, "scope": _SCOPE, "token_key_version": str(token_key_version)}
 
 
 @attr.s(hash=True)
 class _Config(MasterKeyConfig):  # type: ignore[misc]
     provider_id = "payments-vault"
     key_store: KeyStore = attr.ib(hash=False)
+    kek_version: int = attr.ib(default=1)
 
 
 class _KeyStoreMasterKey(MasterKey):  # type: ignore[misc]
@@ -97,7 +107,7 @@ class _KeyStoreMasterKey(MasterKey):  # type: ignore[misc]
 
     def _generate_data_key(self, algorithm: Any, encryption_context: dict[str, str]) -> Any:
         key = os.urandom(algorithm.kdf_input_len)
-        return DataKey(self.key_provider, key, self._key_store.wrap(key, _wrapping_context(encryption_context)))
+        return DataKey(self.key_provider, key, self._wrap(key, encryption_context))
 
     def _encrypt_data_key(
         self,
@@ -105,8 +115,7 @@ class _KeyStoreMasterKey(MasterKey):  # type: ignore[misc]
         algorithm: Any,  # noqa: ARG002
         encryption_context: dict[str, str],
     ) -> Any:
-        wrapped = self._key_store.wrap(data_key.data_key, _wrapping_context(encryption_context))
-        return EncryptedDataKey(self.key_provider, wrapped)
+        return EncryptedDataKey(self.key_provider, self._wrap(data_key.data_key, encryption_context))
 
     def _decrypt_data_key(
         self,
@@ -120,6 +129,9 @@ class _KeyStoreMasterKey(MasterKey):  # type: ignore[misc]
         except UnwrapRefused:
             raise DecryptKeyError("the key store refused the data key") from None
         return DataKey(self.key_provider, key, wrapped)
+
+    def _wrap(self, key: bytes, encryption_context: dict[str, str]) -> bytes:
+        return self._key_store.wrap(key, _wrapping_context(encryption_context), self.config.kek_version)
 
     @property
     def _key_store(self) -> KeyStore:

@@ -10,7 +10,7 @@ class InvalidRequest(VaultError):
 
 
 class NotProvisioned(VaultError):
-    """A key is not there yet: run payments-vault-provision, or wait for the table to replicate."""
+    """A key is not there yet: run payments-vault-keys, or wait for the table to replicate."""
 
 
 class KeyStoreForbidden(VaultError):
@@ -18,7 +18,11 @@ class KeyStoreForbidden(VaultError):
 
 
 class KeyStoreUnusable(VaultError):
-    """The key store is misconfigured, unreadable or too widely readable."""
+    """The key store is misconfigured, unreadable or too widely readable, or refuses the login: a repeat is no use."""
+
+
+class KeyStoreUnavailable(VaultError):
+    """The key store does not answer, even over a new connection: try again later."""
 
 
 class UnwrapRefused(VaultError):
@@ -27,6 +31,14 @@ class UnwrapRefused(VaultError):
 
 class CiphertextRefused(VaultError):
     """A stored card was altered, truncated, or belongs to another token."""
+
+
+class CardKeyMissing(VaultError):
+    """A stored card cannot be opened: its card key was destroyed, or has not been replicated yet."""
+
+
+class Contended(VaultError):
+    """Others changed the same card again and again meanwhile; try again."""
 
 
 class UnexpectedFault(VaultError):

@@ -30,15 +30,23 @@ _REGISTRY = JWERegistry(algorithms=ALGORITHMS, strict_check_header=False)
 class SealingKey:
     """A private key of the vault. `public_jwk` is what merchants see: kid (RFC 7638 thumbprint), use enc, ECDH-ES."""
 
+    version: int
     kid: str
     public_jwk: dict[str, str]
     private: ECKey = field(repr=False)
 
 
-def open_envelope(
-    envelope: object, merchant_id: str, now: int, keys: Sequence[SealingKey]
-) -> Mapping[str, Any] | Rejection:
-    """The card fields sealed in `envelope` for `merchant_id`, valid at Unix second `now`.
+@dataclass(frozen=True)
+class Envelope:
+    """What was sealed: the card's fields, which no representation shows, the nonce, and until when it opens."""
+
+    fields: Mapping[str, Any] = field(repr=False)
+    nonce: str
+    expires_at: int
+
+
+def open_envelope(envelope: object, merchant_id: str, now: float, keys: Sequence[SealingKey]) -> Envelope | Rejection:
+    """What is sealed in `envelope` for `merchant_id`, valid at Unix second `now`.
 
     One rejection for every reason, so that nobody can learn from it which check failed.
     """
@@ -51,7 +59,9 @@ def open_envelope(
     if not _addressed(header, merchant_id) or not _current(header, now) or len(plaintext) > MAX_PLAINTEXT:
         return SEALED_CARD_INVALID
     card = _decode(plaintext)
-    return SEALED_CARD_INVALID if card is None else card
+    if card is None:
+        return SEALED_CARD_INVALID
+    return Envelope(card, header["nonce"], header["exp"] + CLOCK_SKEW)
 
 
 def _decrypt(envelope: str, keys: Sequence[SealingKey]) -> tuple[dict[str, Any], bytes] | None:
@@ -74,7 +84,7 @@ def _addressed(header: Mapping[str, Any], merchant_id: str) -> bool:
     return header.get("merchant") == merchant_id and isinstance(nonce, str) and 0 < len(nonce) <= 128
 
 
-def _current(header: Mapping[str, Any], now: int) -> bool:
+def _current(header: Mapping[str, Any], now: float) -> bool:
     issued, expires = header.get("iat"), header.get("exp")
     if type(issued) is not int or type(expires) is not int:
         return False

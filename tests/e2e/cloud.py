@@ -77,12 +77,11 @@ class Cloud:
         )
         return _plain(found["Item"]) if "Item" in found else None
 
-    def token(self, token: str, region: str = FIRST) -> dict[str, Any]:
-        """The vault's item of a token."""
-        found = self.aws("dynamodb", region).get_item(
-            TableName="vault-tokens", Key={"token": {"S": token}}, ConsistentRead=True
-        )
-        return _plain(found["Item"])
+    def holdings(self, last4: str, region: str) -> list[dict[str, Any]]:
+        """The vault's holdings of a card that a region has, its own ones only."""
+        found = self.items("vault-tokens", region)
+        own = f"#card#{region}"
+        return [item for item in found if item["holding"].endswith(own) and item["last4"] == last4]
 
     def authorizations(self, network_ref: str) -> list[dict[str, Any]]:
         """What the card network itself recorded under a reference."""

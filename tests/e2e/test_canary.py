@@ -196,13 +196,12 @@ def bad_inputs(cloud, region):
 
 def test_the_number_is_nowhere_outside_the_vaults_ciphertext(driven):
     stored = [
-        item
+        region
         for region in (FIRST, SECOND)
-        for item in driven.items("vault-tokens", region)
-        if item.get("last4") == "5556"
+        if any(item.get("last4") == "5556" for item in driven.items("vault-tokens", region))
     ]
 
-    assert len(stored) == 2, "the card is in the vault of both regions"
+    assert stored == [FIRST, SECOND], "the card is in the vault of both regions"
     assert hits(driven) == []
 
 

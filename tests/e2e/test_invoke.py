@@ -18,7 +18,12 @@ FUNCTIONS = (
     "vault-release",
     "vault-detokenize",
     "vault-public-key",
-    "vault-provision",
+    "vault-store",
+    "vault-shredder",
+    "vault-shred",
+    "vault-walk",
+    "vault-keys",
+    "vault-key-check",
     "webhooks-fanout",
     "webhooks-deliver",
 )

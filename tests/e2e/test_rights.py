@@ -42,8 +42,9 @@ def test_blocking_has_its_rights_too(enforcing_cloud, region):
     )
 
     assert (blocked.status, blocked.body["error"]["code"]) == (402, "fraud_blocked")
-    tokens = enforcing_cloud.items("vault-tokens", region)
-    assert not next(item for item in tokens if item.get("last4") == card["number"][-4:]).get("holders")
+    (holding,) = enforcing_cloud.holdings(card["number"][-4:], region)
+    assert "released_at" in holding
+    assert "holders" not in holding
 
 
 def test_sweeping_has_its_rights_too(enforcing_cloud):

@@ -9,17 +9,26 @@ from tests.infrastructure.synthesis import Synthesized, synthesize
 PRODUCTION_ACCOUNT = "123456789012"
 """Its availability zones are in cdk.json, so that no test asks AWS."""
 
+KEY_STORE = "pkcs11:token=hsm1;object=payments-kek?module-path=/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
+CLIENT_LAYER = "arn:aws:lambda:us-west-2:123456789012:layer:cloudhsm-client:3"
+RESTORED_GROUP = "sg-0123456789abcdef0"
+
 
 @pytest.fixture(scope="session")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """What an operator deploys."""
+    """What an operator deploys, with a client for CloudHSM as a folder in one region and as a layer in the other."""
+    client = tmp_path_factory.mktemp("cloudhsm-client")
+    (client / "cloudhsm/lib").mkdir(parents=True)
+    (client / "cloudhsm/lib/libcloudhsm_pkcs11.so").touch()
     return synthesize(
         tmp_path_factory.mktemp("production"),
         checked=True,
         environment="production",
         account=PRODUCTION_ACCOUNT,
         card_network_url="https://network.example.com",
-        key_store="cloudhsm:cluster-example",
+        key_store=KEY_STORE,
+        cloudhsm_client=json.dumps({"us-east-1": str(client), "us-west-2": CLIENT_LAYER}),
+        cloudhsm_restored_group=RESTORED_GROUP,
         alarm_email="oncall@example.com",
     )
 

@@ -39,6 +39,17 @@ def statements(app: Synthesized) -> Iterator[Statement]:
                 yield _statement(path, path.rsplit("/", 1)[-1], statement)
 
 
+def invokers(app: Synthesized) -> dict[str, set[str]]:
+    """Function → the roles that its resource policy names, in all regions."""
+    found: dict[str, set[str]] = {}
+    for _, permission in app.of_type("AWS::Lambda::Permission"):
+        properties = permission["Properties"]
+        if isinstance(properties["FunctionName"], str):  # CDK's own grants to AWS's services refer to the resource
+            assert properties["Action"] == "lambda:InvokeFunction"
+            found.setdefault(properties["FunctionName"], set()).add(text(properties["Principal"]))
+    return found
+
+
 def text(value: Any) -> str:
     """A template's value as text: joins are joined, references become ``<Name>``."""
     match value:
@@ -48,6 +59,8 @@ def text(value: Any) -> str:
             return f"<{name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
+        case {"Fn::GetStackOutput": {"StackName": stack, "OutputName": output}}:
+            return f"<{stack}.{output}>"
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(map(text, parts))
         case _:

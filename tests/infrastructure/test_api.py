@@ -26,14 +26,31 @@ def _routes(app: Synthesized) -> dict[str, dict]:
     }
 
 
-def test_every_route_but_health_asks_for_an_api_key(deployment: Synthesized) -> None:
+def test_every_route_asks_for_an_api_key_but_health_and_the_public_key(deployment: Synthesized) -> None:
     routes = {route: method["AuthorizationType"] for route, method in _routes(deployment).items()}
 
     assert routes == {
         "POST /api/v1/payments/charge": "CUSTOM",
         "GET /api/v1/payments/{id}": "CUSTOM",
+        "POST /api/v1/tokens": "CUSTOM",
+        "DELETE /api/v1/tokens/{token}": "CUSTOM",
+        "GET /api/v1/vault/public_key": "NONE",
+        "OPTIONS /api/v1/vault/public_key": "NONE",
         "GET /health": "NONE",
     }
+
+
+def test_pages_of_any_origin_may_fetch_the_public_key_and_nothing_else(deployment: Synthesized) -> None:
+    preflights = {route: method for route, method in _routes(deployment).items() if route.startswith("OPTIONS ")}
+
+    (method,) = preflights.values()
+    assert list(preflights) == ["OPTIONS /api/v1/vault/public_key"]
+    assert method["Integration"]["Type"] == "MOCK", "no function is asked"
+    (answer,) = method["Integration"]["IntegrationResponses"]
+    headers = {name.rsplit(".", 1)[-1]: value for name, value in answer["ResponseParameters"].items()}
+    assert headers["Access-Control-Allow-Origin"] == "'*'"
+    assert headers["Access-Control-Allow-Methods"] == "'GET'"
+    assert "Access-Control-Allow-Credentials" not in headers
 
 
 def test_the_authorizer_reads_the_authorization_header_and_is_cached_a_minute(deployment: Synthesized) -> None:

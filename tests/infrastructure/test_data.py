@@ -1,9 +1,12 @@
 """Tables: keys, protection, replication."""
 
+import pytest
+
 from cdk.config import REGIONS
+from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
-GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens"}
+GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens", "vault-card-keys"}
 REGIONAL = {"balances"}
 
 KEYS = {
@@ -12,7 +15,8 @@ KEYS = {
     "merchants": ("merchant_id", "kind"),
     "shards": ("shard",),
     "balances": ("account", "currency"),
-    "vault-tokens": ("token",),
+    "vault-tokens": ("token", "holding"),
+    "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),
 }
 
@@ -63,7 +67,8 @@ def test_production_tables_cannot_be_lost(production: Synthesized) -> None:
         assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain", name
         for replica in table["Properties"]["Replicas"]:
             assert replica["DeletionProtectionEnabled"] is True, name
-            assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True, name
+            backups = replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+            assert backups is (name.split("/")[1] != "vault-card-keys"), f"{name}: a deleted card key must stay deleted"
 
 
 def test_the_shard_map_is_strongly_consistent_with_a_witness(production: Synthesized) -> None:
@@ -74,14 +79,25 @@ def test_the_shard_map_is_strongly_consistent_with_a_witness(production: Synthes
     assert "TimeToLiveSpecification" not in shards, "the service refuses it"
 
 
-def test_vault_tokens_are_encrypted_under_the_vaults_own_keys(production: Synthesized) -> None:
-    tokens = _tables(production)["us-east-1/vault-tokens"]["Properties"]
+@pytest.mark.parametrize(("table", "key"), [("vault-tokens", "TokensKey"), ("vault-card-keys", "CardKeysKey")])
+def test_each_vault_table_is_encrypted_under_a_key_of_its_own(production: Synthesized, table: str, key: str) -> None:
+    properties = _tables(production)[f"us-east-1/{table}"]["Properties"]
 
-    assert tokens["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
-    keys = {r["Region"]: str(r["SSESpecification"]["KMSMasterKeyId"]) for r in tokens["Replicas"]}
-    assert "Key" in keys["us-east-1"]
-    assert "alias/payments-vault-tokens" in keys["us-west-2"]
-    for path, key in production.of_type("AWS::KMS::Key"):
+    assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    keys = {r["Region"]: text(r["SSESpecification"]["KMSMasterKeyId"]) for r in properties["Replicas"]}
+    assert keys["us-east-1"].startswith(f"<{key}")
+    assert keys["us-west-2"].endswith(f":alias/payments-{table}")
+
+
+def test_every_region_has_the_keys_its_replicas_are_encrypted_under(deployment: Synthesized) -> None:
+    aliases = {
+        f"{path.split('/')[0]}/{alias['Properties']['AliasName']}"
+        for path, alias in deployment.of_type("AWS::KMS::Alias")
+    }
+
+    for region in REGIONS:
+        assert {f"{region}/alias/payments-vault-tokens", f"{region}/alias/payments-vault-card-keys"} <= aliases
+    for path, key in deployment.of_type("AWS::KMS::Key"):
         assert key["Properties"]["EnableKeyRotation"] is True, path
 
 

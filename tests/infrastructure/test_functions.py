@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from cdk.config import FUNCTIONS, REGIONS
+from cdk.vault_rights import VAULT_RIGHTS
 from tests.infrastructure.synthesis import ROOT, Synthesized
 
 COMMON_SETTINGS = {"ENVIRONMENT", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
@@ -12,7 +13,7 @@ COMMON_SETTINGS = {"ENVIRONMENT", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEV
 def test_every_region_has_every_function_and_only_the_first_makes_the_vaults_keys(deployment: Synthesized) -> None:
     wanted = {f"{region}/{name}" for region in REGIONS for name in FUNCTIONS}
 
-    assert wanted - set(deployment.functions()) == {f"{REGIONS[1]}/payments-vault-provision"}
+    assert wanted - set(deployment.functions()) == {f"{REGIONS[1]}/payments-vault-keys"}
     assert set(deployment.functions()) <= wanted
 
 
@@ -76,9 +77,21 @@ def test_the_vault_has_no_layer_of_the_platform(production: Synthesized) -> None
     layers = {name: function.get("Layers", []) for name, function in production.functions().items()}
 
     vault = [str(found) for name, found in layers.items() if "-vault-" in name]
-    assert len(vault) == 5 * len(REGIONS) - 1
+    assert len(vault) == len(VAULT_RIGHTS) * len(REGIONS) - 1
     assert all("VaultWheelsLayer" in found and "Domain" not in found for found in vault)
     assert all("DomainLayer" in str(layers[f"us-east-1/{name}"]) for name in ("payments-api", "payments-ledger"))
+
+
+def test_each_of_the_vaults_functions_has_executions_of_its_own(production: Synthesized, local: Synthesized) -> None:
+    for name, function in production.functions().items():
+        assert ("ReservedConcurrentExecutions" in function) == ("-vault-" in name), name
+    reserved = {
+        name.removeprefix("us-east-1/payments-vault-"): function.get("ReservedConcurrentExecutions")
+        for name, function in production.functions().items()
+    }
+    assert reserved["tokenize"] == max(figure for figure in reserved.values() if figure)
+    assert all(reserved[name] <= 2 for name in ("walk", "keys", "key-check")), "one operator at a time"
+    assert not [name for name, function in local.functions().items() if "ReservedConcurrentExecutions" in function]
 
 
 def test_no_secret_and_no_card_number_in_any_template(deployment: Synthesized) -> None:

@@ -1,6 +1,7 @@
 """Gates: cdk-nag's and cfn-lint's findings, the config's refusals, and one real bundle."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from cdk_nag import AwsSolutionsChecks
 
 from cdk import config
 from cdk.constructs import bundles
-from tests.infrastructure.synthesis import ROOT, Synthesized
+from tests.infrastructure.conftest import CLIENT_LAYER, KEY_STORE, PRODUCTION_ACCOUNT, RESTORED_GROUP
+from tests.infrastructure.synthesis import ROOT, Synthesized, synthesize
 
 # W3005: a dependency CDK states although it is implied. W3010: availability zones from cdk.json's context.
 IGNORED = ("W3005", "W3010")
@@ -51,20 +53,55 @@ def test_cfn_lint_has_no_findings(production: Synthesized) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+PRODUCTION = {
+    "account": PRODUCTION_ACCOUNT,
+    "card_network_url": "https://n.example",
+    "key_store": KEY_STORE,
+    "cloudhsm_client": json.dumps(dict.fromkeys(config.REGIONS, CLIENT_LAYER)),
+    "cloudhsm_restored_group": RESTORED_GROUP,
+}
+"""A deployment that may exist; each refusal below is of one change to it."""
+
+
 @pytest.mark.parametrize(
-    "context",
+    ("context", "why"),
     [
-        {"environment": "staging"},
-        {"environment": "production", "account": "123456789012", "key_store": "cloudhsm:x"},
-        {"account": "123456789012", "card_network_url": "https://n.example", "key_store": "file:/keys"},
-        {"environment": "local", "peers": '{"us-east-1": ""}'},
-        {"environment": "local", "raw_cards_allowed": "perhaps"},
+        ({"environment": "staging"}, "local or production"),
+        ({**PRODUCTION, "card_network_url": None}, "card_network_url=… is required"),
+        ({**PRODUCTION, "key_store": None}, "key_store=… is required"),
+        ({**PRODUCTION, "key_store": "file:/keys"}, "in an HSM"),
+        ({**PRODUCTION, "key_store": "cloudhsm:x"}, "in an HSM"),
+        ({**PRODUCTION, "key_store": "pkcs11:object=k?module-path=/opt/lib.so"}, "token=…;object=…"),
+        ({**PRODUCTION, "key_store": "pkcs11:token=t;object=?module-path=/opt/lib.so"}, "token=…;object=…"),
+        ({**PRODUCTION, "key_store": f"{KEY_STORE}&module-name=lib"}, "token=…;object=…"),
+        ({**PRODUCTION, "key_store": "pkcs11:token=t;object=k?module-path=/usr/lib.so"}, "below /opt/"),
+        ({**PRODUCTION, "key_store": f"{KEY_STORE}&pin-source=file:/pin"}, "where the PIN is"),
+        ({**PRODUCTION, "key_store": f"{KEY_STORE}&pin-value=1234"}, "where the PIN is"),
+        ({**PRODUCTION, "cloudhsm_client": None}, "cloudhsm_client=… is required"),
+        ({**PRODUCTION, "cloudhsm_client": json.dumps({"us-east-1": CLIENT_LAYER})}, "exactly the regions"),
+        ({**PRODUCTION, "cloudhsm_client": json.dumps(dict.fromkeys(config.REGIONS, "/nowhere"))}, "nor there"),
+        ({**PRODUCTION, "cloudhsm_restored_group": None}, "cloudhsm_restored_group=sg-… is required"),
+        ({**PRODUCTION, "cloudhsm_restored_group": "default"}, "id of a security group"),
+        ({"environment": "local", "key_store": "cloudhsm:x"}, "pkcs11: URI"),
+        ({"environment": "local", "peers": '{"us-east-1": ""}'}, "exactly the regions"),
+        ({"environment": "local", "peers": "{"}, "no JSON"),
+        ({"environment": "local", "raw_cards_allowed": "perhaps"}, "true or false"),
     ],
-    ids=["unknown environment", "no card network", "file keys in production", "region missing", "no boolean"],
 )
-def test_a_deployment_that_must_not_exist_is_refused(context: dict[str, str]) -> None:
-    with pytest.raises(config.ConfigError):
+def test_a_deployment_that_must_not_exist_is_refused(context: dict[str, str | None], why: str) -> None:
+    with pytest.raises(config.ConfigError, match=re.escape(why)):
         config.read(context.get)
+
+
+def test_the_deployment_that_the_refusals_change_may_exist() -> None:
+    assert config.read(PRODUCTION.get).key_store == KEY_STORE
+
+
+def test_the_vaults_base_can_be_deployed_before_there_is_an_hsm(tmp_path: Path) -> None:
+    app = synthesize(tmp_path, checked=False, account=PRODUCTION_ACCOUNT, vault_base_only="true")
+
+    assert set(app.templates) == {f"{region}/vault-base" for region in config.REGIONS}
+    assert len(list(app.of_type("AWS::CloudHSM::Cluster"))) == 1
 
 
 def test_a_bundle_holds_its_function_and_nothing_else() -> None:

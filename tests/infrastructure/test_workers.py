@@ -57,7 +57,7 @@ def test_messages_fail_one_by_one(deployment: Synthesized) -> None:
 
 def test_the_projector_fails_by_whole_batches_that_end_as_dead_letters(deployment: Synthesized) -> None:
     """Its marker of what was counted stands under a batch's first record: half a batch would have none."""
-    (source,) = _sources(deployment, "stream").values()
+    source = _sources(deployment, "stream")["payments-projector"]
 
     assert "ProjectorDeadLetters" in text(source["DestinationConfig"]["OnFailure"]["Destination"])
     assert not source.get("BisectBatchOnFunctionError")
@@ -81,7 +81,7 @@ def test_every_dead_letter_queue_has_an_alarm_that_tells_the_topic(deployment: S
 def test_events_are_routed_to_their_workers(deployment: Synthesized) -> None:
     routes = {}
     for path, rule in deployment.of_type("AWS::Events::Rule"):
-        if path.startswith("us-east-1/") and "EventPattern" in rule["Properties"]:
+        if path.startswith("us-east-1/workers/") and "EventPattern" in rule["Properties"]:
             pattern, (target,) = rule["Properties"]["EventPattern"], rule["Properties"]["Targets"]
             assert pattern["source"] == ["payments"]
             assert "DeadLetters" in text(target["DeadLetterConfig"]["Arn"]), "what cannot be sent is a dead letter too"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.api.requests import refuse_card_number
+from functions.api.card_numbers import refuse as refuse_card_number
 from payments.errors import InvalidRequest
 
 

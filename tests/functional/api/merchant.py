@@ -1,12 +1,13 @@
-"""What the tests of the merchants' API share: a merchant's requests, and a stand-in for the vault."""
+"""What the tests of the merchants' API share: a merchant's requests."""
 
-import io
 import json
+import time
 
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from payments import identifiers
+from payments.sealing import seal_card
 from tests.functional.samples import MERCHANT
 
 PAN = "4242424242424242"
@@ -15,15 +16,22 @@ CARD = {"number": PAN, "exp_month": 12, "exp_year": 2031, "cvc": "123"}
 BODY = {"amount": 4200, "currency": "USD", "card": CARD}
 
 
-def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=None):
+class Context:
+    """What Lambda passes beside the event."""
+
+    function_name, memory_limit_in_mb, aws_request_id = "payments-api", 128, "request-1"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:payments-api"
+
+
+def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=None, query=None):
     return {
         "resource": resource or path,
         "path": path,
         "httpMethod": method,
         "headers": {"Idempotency-Key": "key-1", **(headers or {})},
         "multiValueHeaders": {},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
         "pathParameters": None,
         "stageVariables": None,
         "isBase64Encoded": False,
@@ -34,31 +42,26 @@ def event(method, path, body=None, headers=None, merchant=MERCHANT, resource=Non
             "httpMethod": method,
             "path": path,
             "identity": {},
-            "authorizer": {"merchant_id": merchant, "shard": str(identifiers.merchant_shard(merchant))},
+            **({"authorizer": authorizer(merchant)} if merchant else {}),
         },
     }
 
 
-def sealed():
+def authorizer(merchant):
+    """What the authorizer says of a merchant."""
+    return {"merchant_id": merchant, "shard": str(identifiers.merchant_shard(merchant))}
+
+
+def sealed(card=CARD, merchant=MERCHANT, nonce="n"):
     """A card sealed as a merchant does it."""
-    header = {
-        "alg": "ECDH-ES",
-        "enc": "A256GCM",
-        "kid": "sealing-1",
-        "merchant": MERCHANT,
-        "nonce": "n",
-        "iat": 1,
-        "exp": 2,
-    }
+    return seal_card(card, KEY.as_dict(private=False), merchant, nonce, int(time.time()))
+
+
+def opened(envelope):
+    """The header and the content of an envelope."""
     registry = jwe.JWERegistry(algorithms=["ECDH-ES", "A256GCM"], strict_check_header=False)
-    return jwe.encrypt_compact(header, json.dumps(CARD).encode(), KEY, registry=registry)
-
-
-class Vault:
-    """Stands in for the Lambda service: answers the vault's public key, and counts."""
-
-    def invoke(self, FunctionName, Payload):
-        return {"Payload": io.BytesIO(json.dumps({"keys": [KEY.as_dict(private=False)]}).encode())}
+    content = jwe.decrypt_compact(envelope, KEY, registry=registry)
+    return content.headers(), json.loads(content.plaintext)
 
 
 def charge(call, body=BODY, key="key-1", **kwargs):

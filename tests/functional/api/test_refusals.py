@@ -53,6 +53,7 @@ def test_what_is_not_sealed_and_not_a_token_never_reaches_the_saga(call, sagas, 
         ({**BODY, "card": {**CARD, "pin": "1"}}, "invalid_field"),
         ({**BODY, "card": "x"}, "invalid_field"),
         ({**BODY, "metadata": {"a": 1}}, "invalid_field"),
+        ({**BODY, "metadata": {"": "x"}}, "invalid_field"),
         ({**BODY, "metadata": {str(n): "" for n in range(51)}}, "invalid_field"),
         ({**BODY, "description": "x" * 501}, "invalid_field"),
         ({**BODY, "description": "x" * 70_000}, "body_too_large"),
@@ -122,10 +123,10 @@ def test_an_order_number_is_not_a_card_number(call):
 def test_raw_cards_are_refused_where_the_deployment_does_not_allow_them(call, sagas, monkeypatch):
     import msgspec
 
-    from functions.api import charges
+    from functions.api import sealing
 
-    closed = msgspec.structs.replace(charges.settings(), raw_cards_allowed=False)
-    monkeypatch.setattr(charges, "settings", lambda: closed)
+    closed = msgspec.structs.replace(sealing.settings(), raw_cards_allowed=False)
+    monkeypatch.setattr(sealing, "settings", lambda: closed)
 
     status, answer, _ = charge(call)
 

@@ -9,6 +9,8 @@ from functions.api import app, routing
 from payments import clients, regions
 from tests.functional.api.merchant import BODY, PAN, charge, event
 
+DECLINED = {"error": {"type": "card_error", "code": "expired_card", "message": "m", "request_id": "request-1"}}
+
 
 class Twin:
     """Stands in for the same function in the other region."""
@@ -42,11 +44,11 @@ def payload(content):
 
 
 def test_a_write_goes_to_the_primary_region_with_the_card_sealed(call, sagas, twin):
-    stand_in = twin(payload({"statusCode": 201, "body": '{"id": "there"}', "multiValueHeaders": {"X-A": ["b"]}}))
+    stand_in = twin(payload({"statusCode": 402, "body": json.dumps(DECLINED), "multiValueHeaders": {"X-A": ["b"]}}))
 
     status, body, headers = charge(call)
 
-    assert (status, body, headers["X-A"]) == (201, {"id": "there"}, ["b"])
+    assert (status, body, headers["X-A"]) == (402, DECLINED, ["b"])
     assert sagas == []
     assert stand_in.events[0]["forwarded_by"] == "us-east-1"
     assert PAN not in json.dumps(stand_in.events)

@@ -6,6 +6,7 @@ import json
 import pytest
 from joserfc.jwk import ECKey
 
+from functions.vault.holdings import UNUSED_LIFETIME
 from tests.functional.vault.envelopes import CARD, PAN, seal
 
 
@@ -109,3 +110,83 @@ def test_sealed_nonsense_is_refused(vault, content):
 def test_huge_card_in_a_proper_envelope_is_refused(vault):
     assert code_of(vault, vault.sealed({**CARD, "padding": "x" * 1100})) == "sealed_card_invalid"
     assert code_of(vault, vault.sealed({**CARD, "padding": "x" * 10_000})) == "sealed_card_invalid"
+
+
+def served(vault, envelope, payment, attempt="att_1"):
+    answer = vault.submit({"sealed_card": envelope}, attempt, payment=payment)
+    return answer.get("code", answer["result"])
+
+
+def test_envelope_serves_one_payment_and_its_retries(vault):
+    envelope = vault.sealed(nonce="n-9")
+
+    assert served(vault, envelope, "pay_1") == "tokenized"
+    assert served(vault, envelope, "pay_1", "att_2") == "tokenized"
+    assert served(vault, envelope, "pay_2") == "sealed_card_invalid"
+    vault.replicate()
+    vault.move_to("us-west-2")
+    assert served(vault, envelope, "pay_2") == "sealed_card_invalid"
+    assert served(vault, envelope, "pay_1", "att_3") == "tokenized"
+
+
+def test_same_nonce_of_another_merchant_is_another_envelope(vault):
+    assert served(vault, vault.sealed(nonce="n-9"), "pay_1") == "tokenized"
+    answer = vault.submit({"sealed_card": vault.sealed(merchant="mer_2", nonce="n-9")}, "att_2", "mer_2", "pay_2")
+    assert answer["result"] == "tokenized"
+
+
+def test_envelope_that_names_its_payment_serves_no_other_and_leaves_no_note(vault):
+    envelope = vault.sealed(nonce="pay_1")
+
+    assert served(vault, envelope, "pay_2") == "sealed_card_invalid"
+    assert served(vault, envelope, "pay_1") == "tokenized"
+    assert not [item for item in vault.items() if item["token"].startswith("envelope#")]
+
+
+def test_envelope_of_a_refused_card_serves_nobody_yet(vault):
+    envelope = vault.sealed({**CARD, "cvc": "1"}, nonce="n-9")
+
+    assert served(vault, envelope, "pay_1") == "invalid_cvc"
+    assert not [item for item in vault.items() if item["token"].startswith("envelope#")]
+
+
+def test_note_of_an_envelope_lives_as_long_as_the_envelope_opens(vault):
+    envelope = vault.sealed(nonce="n-9")
+    served(vault, envelope, "pay_1")
+    (note,) = [item for item in vault.items() if item["token"].startswith("envelope#")]
+
+    assert note["expires_at"] == vault.now + 300 + 60
+    assert PAN not in str(note)
+    vault.now = int(note["expires_at"])
+    assert served(vault, envelope, "pay_1") == "sealed_card_invalid"
+
+
+def test_stored_card_can_be_charged_later_and_a_failed_charge_does_not_cut_its_life(vault):
+    answer = vault.store(vault.sealed(nonce="n-9"))
+    token = answer["card"]["token"]
+
+    assert answer["result"] == "tokenized"
+    assert answer["expires_at"] == vault.now + UNUSED_LIFETIME
+    assert vault.charge_token(token, "att_1") == "tokenized"
+    assert vault.release(token, "att_1") == "kept"
+    vault.now += UNUSED_LIFETIME - 1
+    assert vault.charge_token(token, "att_2") == "tokenized"
+
+
+def test_used_card_that_is_stored_says_that_it_does_not_expire(vault):
+    vault.detokenize(vault.token())
+
+    assert vault.store(vault.sealed(nonce="tokens"))["expires_at"] is None
+
+
+def test_envelope_is_for_storing_or_for_a_payment(vault):
+    stored = vault.sealed(nonce="n-9")
+    vault.store(stored)
+    charged = vault.sealed(nonce="n-8")
+    served(vault, charged, "pay_1")
+
+    assert vault.store(stored)["result"] == "tokenized"
+    assert served(vault, stored, "pay_1") == "sealed_card_invalid"
+    assert vault.store(charged)["code"] == "sealed_card_invalid"
+    assert served(vault, vault.sealed(nonce="tokens"), "pay_1") == "sealed_card_invalid"
+    assert vault.store(vault.sealed(nonce="pay_1"))["code"] == "sealed_card_invalid"

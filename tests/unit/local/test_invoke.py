@@ -1,16 +1,19 @@
 """Sample events are filled with values of the running cloud; the demo's sums are those of an accountant."""
 
 import json
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from local import deploy
+from local import deploy, invoke
 from local.card_network import card_data_in
+from local.client import TEST_CARD
 from local.demo import new_card_number, sums_of
-from local.invoke import InvalidEvent, Placeholders, plain, seal
+from local.invoke import InvalidEvent, Placeholders, plain
 from local.settings import Settings
 
 ENDPOINTS = {"merchant": {"id": "mer_1", "api_key": "sk_local_1_x"}}
@@ -51,16 +54,18 @@ def test_an_unknown_placeholder_is_named(placeholders: Placeholders) -> None:
         placeholders.fill("${colour}")
 
 
-def test_a_sealed_card_opens_with_the_private_key_only() -> None:
-    key = ECKey.generate_key("P-256")
-    public = {**key.as_dict(private=False), "kid": "k1"}
+def test_a_sealed_card_is_the_test_card_sealed_to_the_vaults_key(
+    placeholders: Placeholders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = ECKey.generate_key("P-256", {"kid": "k1"})
+    answer = {"Payload": BytesIO(json.dumps({"keys": [key.as_dict(private=False)]}).encode())}
+    monkeypatch.setattr(invoke, "aws", lambda *_: SimpleNamespace(invoke=lambda **_: answer))
 
-    sealed = seal({"number": "4242424242424242"}, public, "mer_1")
+    sealed = placeholders.fill("${sealed_card}")
 
     opened = jwe.decrypt_compact(sealed, key, registry=jwe.JWERegistry(strict_check_header=False))
-    assert json.loads(opened.plaintext or b"") == {"number": "4242424242424242"}
+    assert json.loads(opened.plaintext or b"") == TEST_CARD
     assert (opened.protected["merchant"], opened.protected["kid"]) == ("mer_1", "k1")
-    assert "4242" not in sealed
 
 
 def test_attributes_become_plain_values() -> None:

@@ -2,12 +2,15 @@
 
 import calendar
 from datetime import UTC, datetime
+from itertools import takewhile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.vault.cards import (
+    BRANDS,
     EXPIRED_CARD,
     INCORRECT_NUMBER,
     INVALID_CVC,
@@ -23,53 +26,146 @@ from functions.vault.cards import (
 NOW = int(datetime(2026, 11, 23, tzinfo=UTC).timestamp())
 VALID = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2031, "cvc": "123"}
 
-# The test numbers Stripe, Adyen and PayPal publish.
-TEST_CARDS = {
-    "4242424242424242": ("visa", "visa"),
-    "4111111111111111": ("visa", "visa"),
-    "5555555555554444": ("mastercard", "mastercard"),
-    "2223003122003222": ("mastercard", "mastercard"),
-    "5105105105105100": ("mastercard", "mastercard"),
-    "378282246310005": ("amex", "amex"),
-    "371449635398431": ("amex", "amex"),
-    "6011111111111117": ("discover", "discover"),
-    "6011000990139424": ("discover", "discover"),
-    "3056930009020004": ("diners", "discover"),
-    "36227206271667": ("diners", "discover"),
-    "3566002020360505": ("jcb", "jcb"),
-    "6200000000000005": ("unionpay", "unionpay"),
-    "6205500000000000004": ("unionpay", "unionpay"),
-}
+ROOT = Path(__file__).parents[3]
+
+# The published ranges, written down a second time: first and last six digits, brand, network, lengths.
+PUBLISHED = [
+    ("222100", "272099", "mastercard", "mastercard", {16}),
+    ("300000", "305999", "diners", "discover", {14, 15, 16, 17, 18, 19}),
+    ("309500", "309599", "diners", "discover", {14, 15, 16, 17, 18, 19}),
+    ("340000", "349999", "amex", "amex", {15}),
+    ("352800", "358999", "jcb", "jcb", {16, 17, 18, 19}),
+    ("360000", "369999", "diners", "discover", {14, 15, 16, 17, 18, 19}),
+    ("370000", "379999", "amex", "amex", {15}),
+    ("380000", "399999", "diners", "discover", {14, 15, 16, 17, 18, 19}),
+    ("400000", "499999", "visa", "visa", {16, 19}),
+    ("510000", "559999", "mastercard", "mastercard", {16}),
+    ("601100", "601199", "discover", "discover", {16, 17, 18, 19}),
+    ("620000", "622125", "unionpay", "unionpay", {16, 17, 18, 19}),
+    ("622126", "622925", "discover", "discover", {16, 17, 18, 19}),
+    ("622926", "629999", "unionpay", "unionpay", {16, 17, 18, 19}),
+    ("644000", "659999", "discover", "discover", {16, 17, 18, 19}),
+    ("810000", "817199", "unionpay", "unionpay", {16, 17, 18, 19}),
+]
+RANGES = pytest.mark.parametrize(
+    ("first", "last", "brand", "network", "lengths"), PUBLISHED, ids=[f"{low}-{high}" for low, high, *_ in PUBLISHED]
+)
+MAESTRO = ["5018", "5020", "5038", "5612", "5893", "6304", "6390", "6759", "6761", "6799"]
+
+
+def rows(*heading: str) -> list[tuple[str, ...]]:
+    """The table under this heading in docs/test_cards.md, without its last column."""
+    cells = [tuple(cell.strip(" `") for cell in line.strip("|\n").split("|")) for line in PAGE if line.startswith("|")]
+    start = next(place for place, row in enumerate(cells) if row[: len(heading)] == heading) + 2
+    table = takewhile(lambda row: row[0].isdigit(), cells[start:])
+    return [row[: len(heading)] for row in table]
+
+
+PAGE = (ROOT / "docs" / "test_cards.md").read_text().splitlines()
+TEST_CARDS = rows("number", "brand", "CVC", "bin8")
+REFUSED_CARDS = rows("number", "code")
 
 
 def check_digit(body: str) -> str:
     return next(digit for digit in "0123456789" if luhn_valid(body + digit))
 
 
-@pytest.mark.parametrize(("number", "expected"), TEST_CARDS.items())
-def test_well_known_test_card_has_its_brand_and_network(number, expected):
-    card = read_card({**VALID, "number": number, "cvc": None}, NOW)
+def pan_of(prefix: str, length: int) -> str:
+    body = prefix.ljust(length - 1, "0")
+    return body + check_digit(body)
+
+
+def published(prefix: str) -> str | None:
+    return next((brand for first, last, brand, _, _ in PUBLISHED if first <= prefix <= last), None)
+
+
+@st.composite
+def valid_pans(draw):
+    """A number of a published range, and its brand."""
+    first, last, brand, _, lengths = draw(st.sampled_from(PUBLISHED))
+    length = draw(st.sampled_from(sorted(lengths)))
+    prefix = str(draw(st.integers(int(first), int(last))))
+    body = prefix + draw(st.text("0123456789", min_size=length - 7, max_size=length - 7))
+    return body + check_digit(body), brand
+
+
+@pytest.mark.parametrize(("number", "brand", "cvc", "bin8"), TEST_CARDS)
+def test_documented_test_card_is_what_the_page_says(number, brand, cvc, bin8):
+    card = read_card({**VALID, "number": number, "cvc": "1" * int(cvc)}, NOW)
 
     assert isinstance(card, Card)
-    assert (card.brand.name, card.brand.network) == expected
+    assert (card.brand.name, card.bin8) == (brand, None if bin8 == "none" else bin8)
     assert (card.bin, card.last4) == (number[:6], number[-4:])
 
 
-@pytest.mark.parametrize(
-    ("prefix", "brand"),
-    [
-        ("222099", None), ("222100", "mastercard"), ("272099", "mastercard"), ("272100", None),
-        ("509999", None), ("510000", "mastercard"), ("559999", "mastercard"), ("560000", None),
-        ("352799", None), ("352800", "jcb"), ("358999", "jcb"), ("359000", None),
-        ("643999", None), ("644000", "discover"), ("659999", "discover"), ("660000", None),
-        ("305999", "diners"), ("306000", None), ("309500", "diners"), ("309600", None),
-        ("399999", "diners"), ("400000", "visa"), ("499999", "visa"), ("500000", None),
-    ],
-)  # fmt: skip
-def test_brand_ranges_end_where_they_are_published_to_end(prefix, brand):
-    found = brand_of(prefix + "0" * 10)
+@pytest.mark.parametrize(("number", "code"), REFUSED_CARDS)
+def test_documented_refusal_is_what_the_page_says(number, code):
+    assert read_card({**VALID, "number": number}, NOW).code == code
 
-    assert (found and found.name) == brand
+
+def test_page_of_test_cards_has_every_brand():
+    assert {brand for _, brand, _, _ in TEST_CARDS} == {brand.name for brand in BRANDS}
+    assert (len(TEST_CARDS), len(REFUSED_CARDS)) == (24, 5)
+
+
+@RANGES
+def test_brand_range_ends_where_it_is_published_to_end(first, last, brand, network, lengths):
+    found = {edge: brand_of(pan_of(edge, 16)) for edge in (first, last)}
+    assert {(each.name, each.network) for each in found.values()} == {(brand, network)}
+
+    for beyond in (int(first) - 1, int(last) + 1):
+        neighbour = brand_of(pan_of(f"{beyond:06d}", 16))
+        assert (neighbour and neighbour.name) == published(f"{beyond:06d}")
+
+
+@pytest.mark.parametrize("prefix", ["0", "1", "2221", "36", "4", "622126", "9"])
+def test_brand_is_known_by_six_digits_whatever_follows(prefix):
+    assert brand_of(prefix.ljust(6, "0")) == brand_of(prefix.ljust(6, "0") + "9" * 13)
+
+
+@RANGES
+def test_number_of_a_length_its_brand_does_not_have_is_refused(first, last, brand, network, lengths):
+    for length in range(12, 20):
+        outcome = read_card({**VALID, "number": pan_of(first, length), "cvc": None}, NOW)
+        assert isinstance(outcome, Card) if length in lengths else outcome == INCORRECT_NUMBER
+
+
+@given(st.integers(0, 999_999))
+def test_prefix_has_the_published_brand_or_none(number):
+    prefix = f"{number:06d}"
+    found = brand_of(pan_of(prefix, 16))
+
+    assert (found and found.name) == published(prefix)
+
+
+@given(valid_pans())
+def test_number_of_a_brand_is_read_as_that_brand(case):
+    number, brand = case
+    card = read_card({**VALID, "number": number, "cvc": None}, NOW)
+
+    assert isinstance(card, Card)
+    assert (card.pan, card.brand.name) == (number, brand)
+
+
+@given(valid_pans())
+def test_enough_digits_stay_hidden(case):
+    """PCI SSC FAQ 1091: four at least; of American Express's 15, five."""
+    number, brand = case
+    card = read_card({**VALID, "number": number, "cvc": None}, NOW)
+    shown = card.bin8 or card.bin
+
+    assert number.startswith(shown)
+    assert shown.startswith(card.bin)
+    assert number.endswith(card.last4)
+    assert (len(card.bin), len(card.last4)) == (6, 4)
+    assert len(number) - len(shown) - len(card.last4) >= (5 if brand == "amex" else 4)
+    assert (card.bin8 is None) == (len(number) < 16)
+
+
+@pytest.mark.parametrize("prefix", MAESTRO)
+@pytest.mark.parametrize("length", [12, 13, 16, 19])
+def test_maestro_is_not_charged(prefix, length):
+    assert read_card({**VALID, "number": pan_of(prefix, length)}, NOW) == UNSUPPORTED_BRAND
 
 
 @given(st.text("0123456789", min_size=13, max_size=18))

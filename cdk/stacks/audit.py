@@ -1,0 +1,231 @@
+"""Who uses the vault past its callers, and who changes what guards it: recorded, and told to the alarm topic.
+
+CloudTrail's data events cost $0.10 per 100,000, which for every detokenization would be $1 per million charges, and
+CloudWatch Logs as much again. So only the one function that opens cards is watched, and the trail leaves out the calls
+of the one role that opens a card for every charge: in quiet times it records none. The function's own log says how
+often that role called it. The trail also records write events of management, without which EventBridge would not see
+them; the first such trail of an account is free, a further one costs $2 per 100,000 events.
+"""
+
+from typing import Any
+
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_cloudtrail as cloudtrail
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from cdk import names
+from cdk.config import Config
+from cdk.constructs.function import retention
+from cdk.constructs.nag import acknowledge
+from cdk.constructs.worker import alarm
+
+TRAIL = "payments-vault"
+
+IAM_REGION = "us-east-1"
+"""The one region in which IAM's events appear."""
+
+KEPT = Duration.days(400)
+"""A year, which PCI DSS 10.5.1 asks for, and time to fetch the last of it."""
+
+KEY_EVENTS = ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "DisableKeyRotation")
+
+FUNCTION_EVENTS = (
+    "AddPermission",
+    "RemovePermission",
+    "UpdateFunctionCode",
+    "UpdateFunctionConfiguration",
+    "DeleteFunction",
+)
+"""Beginnings of the names: the API's date stands behind them."""
+
+ROLE_EVENTS = (
+    "PutRolePolicy",
+    "DeleteRolePolicy",
+    "AttachRolePolicy",
+    "DetachRolePolicy",
+    "UpdateAssumeRolePolicy",
+    "DeleteRolePermissionsBoundary",
+)
+
+TRAIL_EVENTS = ("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")
+
+GUARDED_ROLES = ("payments-vault-", "payments-network-", "payments-charge-", "payments-api-")
+"""Beginnings of the names of the vault's roles and its callers', in both regions."""
+
+
+class AuditStack(Stack):
+    """A trail, an alarm on every unexpected detokenization, rules on changes of keys, functions, trails and roles."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, watched_keys: list[str], **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        self._key = self._trail_key()
+        log = logs.LogGroup(
+            self,
+            "Log",
+            log_group_name=self._log_name(),
+            encryption_key=self._key,
+            retention=retention(config),
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self._select(self._trail(log))
+        self._detokenize_alarm(log)
+        self._topic = sns.Topic.from_topic_arn(self, "Alarms", names.alarm_topic_arn(self))
+        self._tell("Keys", "kms", KEY_EVENTS, {"resources": {"ARN": watched_keys}})
+        functions = ("payments-vault-", names.function_arn(self, "payments-vault-"))
+        self._tell("Functions", "lambda", _prefixes(FUNCTION_EVENTS), _parameter("functionName", functions))
+        self._tell("Trails", "cloudtrail", TRAIL_EVENTS, {})
+        if self.region == IAM_REGION:
+            self._tell("Roles", "iam", ROLE_EVENTS, _parameter("roleName", GUARDED_ROLES))
+
+    def _trail(self, log: logs.LogGroup) -> cloudtrail.Trail:
+        bucket = s3.Bucket(
+            self,
+            "Records",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self._key,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            versioned=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=KEPT, noncurrent_version_expiration=KEPT)],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        acknowledge(
+            bucket, "AwsSolutions-S1", "it holds the access log; who reads the log is in the account's own trail"
+        )
+        return cloudtrail.Trail(
+            self,
+            "Trail",
+            trail_name=TRAIL,
+            bucket=bucket,
+            encryption_key=self._key,
+            cloud_watch_log_group=log,
+            send_to_cloud_watch_logs=True,
+            enable_file_validation=True,
+            is_multi_region_trail=False,
+            include_global_service_events=self.region == IAM_REGION,
+        )
+
+    def _select(self, trail: cloudtrail.Trail) -> None:
+        """Write events of management, and calls of the one function by anybody but its caller.
+
+        The trail's construct knows only the older selectors, which cannot tell one caller from another.
+        """
+        sessions = self.format_arn(
+            service="sts", region="", resource="assumed-role", resource_name=f"{names.network_role(self)}/"
+        )
+        selector = cloudtrail.CfnTrail.AdvancedFieldSelectorProperty
+        management = [
+            selector(field="eventCategory", equal_to=["Management"]),
+            selector(field="readOnly", equal_to=["false"]),
+        ]
+        calls = [
+            selector(field="eventCategory", equal_to=["Data"]),
+            selector(field="resources.type", equal_to=["AWS::Lambda::Function"]),
+            selector(field="resources.ARN", starts_with=[names.function_arn(self, names.DETOKENIZE)]),
+            selector(field="userIdentity.arn", not_starts_with=[sessions]),
+        ]
+        resource = trail.node.default_child
+        assert isinstance(resource, cloudtrail.CfnTrail)
+        resource.event_selectors = None
+        resource.advanced_event_selectors = [
+            cloudtrail.CfnTrail.AdvancedEventSelectorProperty(name="Management", field_selectors=management),
+            cloudtrail.CfnTrail.AdvancedEventSelectorProperty(name="Detokenize", field_selectors=calls),
+        ]
+
+    def _detokenize_alarm(self, log: logs.LogGroup) -> None:
+        """Any call of the function that is not its caller's; CloudTrail may take a quarter of an hour to show it.
+
+        The trail already leaves out the caller; the filter says so once more, should somebody widen the selectors. A
+        caller without a role (a user, the root) has no issuer, which only ``NOT EXISTS`` finds.
+        """
+        issuer = "$.userIdentity.sessionContext.sessionIssuer.arn"
+        stranger = f'({issuer} NOT EXISTS) || ({issuer} != "{names.network_role_arn(self)}")'
+        pattern = (
+            '{ ($.eventSource = "lambda.amazonaws.com") && ($.eventCategory = "Data") && ' + f"({stranger})" + " }"
+        )
+        logs.MetricFilter(
+            self,
+            "Strangers",
+            log_group=log,
+            filter_pattern=logs.FilterPattern.literal(pattern),
+            metric_namespace="Payments/Vault",
+            metric_name="UnexpectedDetokenize",
+            metric_value="1",
+        )
+        alarm(
+            self,
+            "UnexpectedDetokenize",
+            name="payments-vault-unexpected-detokenize",
+            description=f"Somebody other than {names.network_role(self)} called {names.DETOKENIZE}: an incident",
+            metric=cloudwatch.Metric(
+                namespace="Payments/Vault",
+                metric_name="UnexpectedDetokenize",
+                statistic="Sum",
+                period=Duration.minutes(1),
+            ),
+        )
+
+    def _tell(self, name: str, service: str, calls: Any, what: dict[str, Any]) -> None:
+        """Tell the alarm topic of calls of a service's API that change something the vault rests on."""
+        pattern = events.EventPattern(
+            source=[f"aws.{service}"],
+            detail_type=["AWS API Call via CloudTrail"],
+            detail={"eventSource": [f"{service}.amazonaws.com"], "eventName": list(calls), **what},
+        )
+        rule = events.Rule(self, name, rule_name=f"payments-vault-{name.lower()}-changed", event_pattern=pattern)
+        rule.add_target(targets.SnsTopic(self._topic, authorize_using_role=True))
+
+    def _trail_key(self) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            alias="alias/payments-vault-audit",
+            description="Encryption of the vault's audit trail and log",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        log = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=self._log_name(),
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        trail = self.format_arn(service="cloudtrail", resource="trail", resource_name=TRAIL)
+        uses = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+        _let_use(key, f"logs.{self.region}.amazonaws.com", uses, {"kms:EncryptionContext:aws:logs:arn": log})
+        _let_use(
+            key,
+            "cloudtrail.amazonaws.com",
+            ["kms:GenerateDataKey*"],
+            {"aws:SourceArn": trail, "kms:EncryptionContext:aws:cloudtrail:arn": trail},
+        )
+        _let_use(key, "cloudtrail.amazonaws.com", ["kms:DescribeKey"], {"aws:SourceArn": trail})
+        return key
+
+    def _log_name(self) -> str:
+        return f"/aws/cloudtrail/{TRAIL}"
+
+
+def _let_use(key: kms.Key, service: str, actions: list[str], where: dict[str, str]) -> None:
+    statement = iam.PolicyStatement(
+        principals=[iam.ServicePrincipal(service)], actions=actions, resources=["*"], conditions={"StringEquals": where}
+    )
+    key.add_to_resource_policy(statement)
+
+
+def _prefixes(beginnings: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"prefix": beginning} for beginning in beginnings]
+
+
+def _parameter(name: str, beginnings: tuple[str, ...]) -> dict[str, Any]:
+    return {"requestParameters": {name: _prefixes(beginnings)}}
