@@ -64,7 +64,7 @@ def store() -> Response[Any]:
 def delete(token: str) -> Response[Any]:
     """Delete a stored card.
 
-    It is gone in both regions within seconds. Payments that were made with it stay.
+    Its number cannot be recovered afterwards, in either region. Payments that were made with it stay.
     """
     event = router.current_event
     merchant = exchange.merchant(event)
