@@ -6,7 +6,7 @@ REGION ?= us-east-1
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run test lint bench demo deploy clean lock openapi
+.PHONY: setup run test lint bench demo clean lock openapi
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -43,11 +43,6 @@ bench: setup ## figures against the budgets
 
 demo: setup ## plays the platform's main scenes; starts it when it is not up
 	$(BIN)/payments demo
-
-deploy: setup ## deploy REGION=us-east-1 CARD_NETWORK_URL=https://… KEY_STORE=pkcs11:… [STACKS='us-west-2/vault'] to AWS
-	$(if $(and $(CARD_NETWORK_URL),$(KEY_STORE)),,$(error deploy needs CARD_NETWORK_URL and KEY_STORE; see docs/operations.md))
-	cdk deploy --require-approval broadening --context card_network_url='$(CARD_NETWORK_URL)' \
-	  --context key_store='$(KEY_STORE)' $(or $(STACKS),'$(REGION)/*')
 
 openapi: setup ## docs/openapi.json from the API's routes
 	PYTHONPATH=layers/payments/python AWS_REGION=us-east-1 $(BIN)/python -m functions.api.openapi

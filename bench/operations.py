@@ -1,7 +1,8 @@
 """The billable AWS operations of one accepted charge, from API Gateway to the delivered webhook, at list price.
 
-`python -m bench.operations [--json]`, with a local cloud up. Counted are real charges by one merchant, seconds apart,
-so that no batch holds two of them: the functions' own calls in both regions by CloudTrail (`trail.py`), their
+`python -m bench.operations [--known] [--json]`, with a local cloud up. Each charge is of a card that was never seen, or with
+`--known` of one that an earlier charge has used. Counted are real charges by one merchant, seconds apart, so that no
+batch holds two of them: the functions' own calls in both regions by CloudTrail (`trail.py`), their
 invocations by their logs, item sizes in the tables. What no function calls is known from the path and the stacks: one
 request at API Gateway and the firewall, one Express execution, the event the saga publishes, a message that EventBridge
 sends for each event, and per worker invocation one receive and one delete. "Under load" is the same with every batch
@@ -58,14 +59,16 @@ class Counted:
     log_bytes: int = 0
 
 
-def count(cloud: Cloud, charges: int = _CHARGES) -> Counted:
-    """Charges cards and counts; a charge in whose time the sweeper ran is made again."""
+def count(cloud: Cloud, known: bool = False, charges: int = _CHARGES) -> Counted:
+    """Charges cards, or one known card again and again, and counts; a charge in whose time the sweeper ran is made
+    again."""
     found, number = Counted(), 0
+    card = charge_body(0)["card"] if known else None
     with trail.recording(cloud):
-        _charge(cloud, 0)  # after it the authorizer's answer is cached
+        _charge(cloud, 0, card)  # after it the authorizer's answer is cached, and the card is known
         while found.charges < charges:
             number += 1
-            start, payment_id, end = _charge(cloud, number)
+            start, payment_id, end = _charge(cloud, number, card)
             made = trail.calls(cloud, start, end)
             if not any(_sweeps(call) for call in made):
                 found.charges += 1
@@ -83,10 +86,10 @@ def lines(cloud: Cloud, counted: Counted) -> list[Line]:
     return found + _assumed_lines(cloud, counted, batches)
 
 
-def _charge(cloud: Cloud, number: int) -> tuple[float, str, float]:
+def _charge(cloud: Cloud, number: int, card: dict[str, Any] | None) -> tuple[float, str, float]:
     time.sleep(_QUIET_SECONDS)
     start = time.time()
-    body = charge_body(number)
+    body = charge_body(number) | ({"card": card} if card else {})
     answer = cloud.merchant().charge(**body)
     if answer.status != 201:
         raise RuntimeError(f"a charge was answered with {answer.status}: {answer.body}")
@@ -219,15 +222,15 @@ def table(found: list[Line]) -> Table:
     return shown
 
 
-def measured() -> list[Line]:
+def measured(known: bool = False) -> list[Line]:
     """Counts on the running local cloud."""
     cloud = running()
-    return lines(cloud, count(cloud))
+    return lines(cloud, count(cloud, known))
 
 
 def main() -> None:
     """Prints the table, or JSON with `--json`."""
-    found = measured()
+    found = measured("--known" in sys.argv[1:])
     if "--json" in sys.argv[1:]:
         shown = [line.as_json() for line in found]
         content: dict[str, Any] = {"lines": shown, "totals": totals(found), "budget": BUDGET_DOLLARS}

@@ -1,6 +1,6 @@
 """The HSM cluster of a region, the way to it, and the credentials for it (docs/cloudhsm.md)."""
 
-from aws_cdk import CfnOutput, RemovalPolicy
+from aws_cdk import CfnOutput, RemovalPolicy, SecretValue
 from aws_cdk import aws_cloudhsm as cloudhsm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -73,13 +73,14 @@ class Hsm(Construct):
         return cluster
 
     def _secret(self) -> secretsmanager.Secret:
-        """Made with a random value that opens nothing; the operator puts user name and password in its place."""
+        """Made without a password, which the key store refuses to try; the operator puts one in its place."""
         secret = secretsmanager.Secret(
             self,
             "CryptoUser",
             secret_name=names.CRYPTO_USER,
             description="username and password (JSON) of the vault's crypto user at the region's HSM cluster",
             encryption_key=self.secret_key,
+            secret_string_value=SecretValue.unsafe_plain_text('{"username": "", "password": ""}'),
             removal_policy=RemovalPolicy.RETAIN,
         )
         acknowledge(

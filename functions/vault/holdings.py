@@ -163,23 +163,26 @@ class Holdings:
 
     def claim(self, token: str, merchant_id: str, claim: Claim, now: float) -> Holding | None:
         """Holds or uses our living holding; None if there is none."""
-        if claim.used:
-            return self._mark_used(token, merchant_id, now)
-        values = _hold_values(claim, now) | {":now": number(int(now))}
-        return self._hold(token, merchant_id, values, "", "#expires_at > :now")
+        return self._change(self._card(token, merchant_id), claim, now, "", {}, "#expires_at > :now")
 
     def present(
         self, token: str, merchant_id: str, facts: CardFacts, presented_at: int, claim: Claim, now: float
     ) -> Holding | None:
         """Holds our holding for a merchant who shows the card itself; None if there is none. An expired one that is
         still there comes to life again, and the expiry date is the one on the card."""
-        values = _hold_values(claim, now) | {
+        shown: Item = {
             ":month": number(facts.exp_month),
             ":year": number(facts.exp_year),
             ":at": number(presented_at),
         }
         update = ", #exp_month = :month, #exp_year = :year, #presented_at = :at"
-        return self._hold(token, merchant_id, values, update, "attribute_exists(#token)")
+        return self._change(self._card(token, merchant_id), claim, now, update, shown, "attribute_exists(#token)")
+
+    def revive(self, own: Holding, presented_at: int, claim: Claim, now: float) -> Holding | None:
+        """Holds or uses our holding although it has expired, because the other region's lives; None if it is gone."""
+        values: Item = {":at": number(presented_at), ":was": number(own.presented_at)}
+        key = self._card(own.token, own.merchant_id)
+        return self._change(key, claim, now, ", #presented_at = :at", values, "#presented_at = :was")
 
     def leave(self, token: str, merchant_id: str, holder: str) -> Holding | None:
         """Takes `holder` from the holders, if it is one. The holding as it then is; None if we have none."""
@@ -214,24 +217,19 @@ class Holdings:
         condition = "#presented_at <= :at"
         self._table.delete(self._card(token, merchant_id), condition, {":at": number(presented_until)})
 
-    def remove_expired(self, token: str, merchant_id: str, now: float) -> bool:
-        """Deletes our holding if it has expired; whether it did."""
-        values = {":now": number(int(now))}
-        return self._table.delete(self._card(token, merchant_id), "#expires_at <= :now", values) is not None
-
-    def _mark_used(self, token: str, merchant_id: str, now: float) -> Holding | None:
-        """Nobody needs to hold what is kept for good, so the holders go: otherwise the set would grow with every charge
-        of a card."""
-        values = {":now": number(int(now)), ":forever": number(FOREVER)}
-        update = "SET #used_at = if_not_exists(#used_at, :now), #kept_until = :forever, #expires_at = :forever "
-        update += "REMOVE #holders, #released_at"
-        return _read(self._table.update(self._card(token, merchant_id), update, values, "#expires_at > :now"))
-
-    def _hold(self, token: str, merchant_id: str, values: Item, update: str, condition: str) -> Holding | None:
-        update = (
-            f"SET #expires_at = if_not_exists(#kept_until, :unused){update} ADD #holders :holder REMOVE #released_at"
-        )
-        return _read(self._table.update(self._card(token, merchant_id), update, values, condition))
+    def _change(self, key: Key, claim: Claim, now: float, update: str, values: Item, condition: str) -> Holding | None:
+        """Nobody needs to hold what is kept for good, so then the holders go: otherwise the set would grow with every
+        charge of a card."""
+        if claim.used:
+            kept = "#used_at = if_not_exists(#used_at, :now), #kept_until = :forever, #expires_at = :forever"
+            update = f"SET {kept}{update} REMOVE #holders, #released_at"
+            values = values | {":now": number(int(now)), ":forever": number(FOREVER)}
+        else:
+            expiry = "#expires_at = if_not_exists(#kept_until, :unused)"
+            update = f"SET {expiry}{update} ADD #holders :holder REMOVE #released_at"
+            values = values | {":holder": {"SS": [claim.holder]}, ":unused": number(int(now) + UNUSED_LIFETIME)}
+            values |= {":now": number(int(now))} if ":now" in condition else {}
+        return _read(self._table.update(key, update, values, condition))
 
     def _card(self, token: str, merchant_id: str) -> Key:
         return token, f"{merchant_id}#card#{self.region}"
@@ -279,7 +277,3 @@ def _attributes(facts: CardFacts, locked: Locked) -> Item:
         "token_key_version": number(locked.token_key_version),
         "kek_version": number(locked.kek_version),
     }
-
-
-def _hold_values(claim: Claim, now: float) -> Item:
-    return {":holder": {"SS": [claim.holder]}, ":unused": number(int(now) + UNUSED_LIFETIME)}

@@ -176,8 +176,9 @@ class Vault:
         ring, facts = self.rings.ring(), _facts(card)
         known = {token_of(card.pan, key): key for key in ring.token_keys}
         found = {token: self.holdings.find(token, merchant_id) for token in known}
-        newest = token_of(card.pan, ring.current_token_key(now))
-        token = next((token for token, held in found.items() if held.alive(now)), newest)
+        newest = ring.current_token_key(now)
+        new = next(token for token, key in known.items() if key is newest)
+        token = next((token for token, held in found.items() if held.alive(now)), new)
         held, ours = found[token], found[token].includes(self.holdings.region)
         for _ in range(_TRIES):
             used = next((h for h in held.alive(now) if h.used and _same_expiry(h, card)), None)
@@ -196,13 +197,18 @@ class Vault:
     def _join(self, holding: Holding, claim: Claim, now: float) -> Holding | None:
         """Our own part in a living holding; None if it is not there any more.
 
-        The other region's holding is copied rather than changed: what only one region writes no other can lose.
+        The other region's holding is copied rather than changed: what only one region writes no other can lose. If
+        ours has expired and is still there, it comes to life again.
         """
         token, merchant_id = holding.token, holding.merchant_id
         if holding.region == self.holdings.region:
             return self.holdings.claim(token, merchant_id, claim, now)
         locked = self.safe.copy(holding)
-        return self._create(token, merchant_id, holding.facts, locked, holding.presented_at, claim, now)
+        created = self._create(token, merchant_id, holding.facts, locked, holding.presented_at, claim, now)
+        own = None if created else self.holdings.own(token, merchant_id)
+        if own is None:
+            return created
+        return self.holdings.revive(own, max(own.presented_at, holding.presented_at), claim, now)
 
     def _create(
         self,
@@ -214,10 +220,9 @@ class Vault:
         claim: Claim,
         now: float,
     ) -> Holding | None:
-        """A new holding; None, and no card key left behind, if there is one: then look again.
+        """A new holding; None, and no card key left behind, if we have one.
 
-        A write whose answer got lost is tried again, and then meets itself: hence the look at whose holding it is. An
-        expired holding that TTL has not come round to is deleted now.
+        A write whose answer got lost is tried again, and then meets itself: hence the look at whose holding it is.
         """
         created = self.holdings.create(token, merchant_id, facts, locked, presented_at, claim, now)
         if created:
@@ -226,8 +231,6 @@ class Vault:
         if own and own.locked.card_key == locked.card_key:
             return own
         self.safe.destroy(token, locked)
-        if own and self.holdings.remove_expired(token, merchant_id, now):
-            self.safe.destroy(token, own.locked)
         return None
 
     def _opens(self, holding: Holding, now: float) -> bool:

@@ -22,11 +22,11 @@ class Load:
         self.answers = []
 
     def charge(self, thread):
-        merchant, token = self._cloud.merchant(), None
+        merchant, token, known = self._cloud.merchant(), None, new_card_number()
         for number in itertools.count():
             if self._stop.is_set():
                 return
-            card = {**TEST_CARD, "number": new_card_number() if number % 2 else TEST_CARD["number"]}
+            card = {**TEST_CARD, "number": new_card_number() if number % 2 else known}
             fields = {"token": token} if token and number % 3 == 0 else {"card": card}
             if number % 3 == 1:
                 fields = {"sealed_card": self._sealed(card)}

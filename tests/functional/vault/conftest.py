@@ -1,5 +1,6 @@
 """A provisioned vault on moto: the real handlers, a real key store, a clock the test sets, and two regions."""
 
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from moto import mock_aws
 
+from cdk.vault_rights import VAULT_RIGHTS
 from functions.vault import app, table
 from functions.vault.errors import VaultError
 from tests.functional.vault.envelopes import CARD, MERCHANT, seal
@@ -25,10 +27,40 @@ def dynamodb(region: str) -> Any:
     return boto3.resource("dynamodb", region_name=region, aws_access_key_id="testing", aws_secret_access_key="testing")
 
 
+class GuardedClient:
+    """The vault's own client, which lets a handler do what its role may do in AWS (cdk/vault_rights.py), no more."""
+
+    def __init__(self, region: str) -> None:
+        self.client, self.region = table.dynamodb_client(), region
+
+    def __getattr__(self, operation: str) -> Any:
+        call = getattr(self.client, operation)
+
+        def guarded(**request: Any) -> Any:
+            handler = _running_handler()
+            if handler is not None and request["TableName"] in (TOKENS, CARD_KEYS):
+                allowed = VAULT_RIGHTS[handler].on(request["TableName"])
+                action = "dynamodb:" + operation.title().replace("_", "")
+                assert action in allowed, f"payments-vault-{handler} may not {action} on {request['TableName']}"
+            return call(**request)
+
+        return guarded
+
+
+def _running_handler() -> str | None:
+    """Which handler of the vault we are in, as its Lambda function is called."""
+    frame = sys._getframe()
+    while frame := frame.f_back:
+        if frame.f_code.co_name == "handler" and frame.f_globals["__name__"] == app.__name__:
+            name = frame.f_locals["operation"].__name__
+            return {"key_ring": "keys"}.get(name, name.replace("_", "-"))
+    return None
+
+
 @cache
-def client(region: str) -> Any:
-    """The vault's own client, one per region."""
-    return table.dynamodb_client()
+def client(region: str) -> GuardedClient:
+    """Making one takes longer than most tests."""
+    return GuardedClient(region)
 
 
 class VaultUnderTest:
