@@ -1,8 +1,8 @@
 """The billable AWS operations of one accepted charge, from API Gateway to the delivered webhook, at list price.
 
-`python -m bench.operations [--known] [--json]`, with a local cloud up. Each charge is of a card that was never seen, or with
-`--known` of one that an earlier charge has used. Counted are real charges by one merchant, seconds apart, so that no
-batch holds two of them: the functions' own calls in both regions by CloudTrail (`trail.py`), their
+`python -m bench.operations [--known] [--json]`, with a local cloud up. Each charge is of a card that was never seen, or
+with `--known` of one that an earlier charge has used. Counted are real charges by one merchant, seconds apart, so that
+no batch holds two of them: the functions' own calls in both regions by CloudTrail (`trail.py`), their
 invocations by their logs, item sizes in the tables. What no function calls is known from the path and the stacks: one
 request at API Gateway and the firewall, one Express execution, the event the saga publishes, a message that EventBridge
 sends for each event, and per worker invocation one receive and one delete. "Under load" is the same with every batch

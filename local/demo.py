@@ -1,6 +1,7 @@
 """`payments demo`: the platform's main scenes, played against the running local cloud and checked."""
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -9,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local.client import Client, new_key, until, webhook
+from local.client import TEST_CARD, Client, new_key, until, webhook
 from local.deploy import aws
 from local.invoke import items, plain
 from local.settings import REGIONS, Settings
+from payments.sealing import seal_card
 
 _ARRIVAL_SECONDS = 30
 _BLOCKED_AMOUNT = 999_900
@@ -39,6 +41,7 @@ class Demo:
             self.refuses_other_request,
             self.blocks,
             self.declines,
+            self.stores,
             self.crosses,
             self.balances,
         )
@@ -106,6 +109,21 @@ class Demo:
         _promise(phases == {"pending", "voided"}, f"pending amounts are voided; phases are {phases}")
         self._console.print(f"{payment['id']} failed: {payment['failure']['code']}")
 
+    def stores(self) -> None:
+        """A card is sealed and stored, charged by its token, and deleted for good"""
+        merchant_id, card = self._endpoints["merchant"]["id"], TEST_CARD | {"number": new_card_number()}
+        sealed = seal_card(card, self._client.public_key(), merchant_id, secrets.token_hex(8), int(time.time()))
+        stored = self._client.store_card(sealed_card=sealed)
+        _promise(stored.status == 201, f"201; got {stored}")
+        token = stored.body["id"]
+        payment_id = self._client.charge(2500, token=token).body["id"]
+        _promise(self._client.settled(payment_id)["status"] == "succeeded", "a charge by token succeeds")
+        self._console.print(f"{token} stored, charged by {payment_id}")
+        _promise(self._client.delete_card(token).status == 200, "the card can be deleted")
+        until(lambda: not self._card_keys(token), _ARRIVAL_SECONDS, "the card's keys to be destroyed in both regions")
+        _promise(self._client.charge(2500, token=token).status == 402, "a deleted card cannot be charged")
+        self._console.print(f"{token} deleted: its card keys are gone in {' and '.join(REGIONS)}")
+
     def crosses(self) -> None:
         """A charge through the other region is visible in both"""
         client = Client(self._endpoints["regions"][REGIONS[1]]["api"], self._endpoints["merchant"]["api_key"])
@@ -166,16 +184,20 @@ class Demo:
     def _released(self, token: str) -> bool:
         """Every holding of a released token is gone or carries the time of its release, in both regions
         (functions/vault/holdings.py)."""
-        found = [
-            aws(self._at, "dynamodb", region).query(
-                TableName="vault-tokens",
-                KeyConditionExpression="#token = :token",
-                ExpressionAttributeNames={"#token": "token"},
-                ExpressionAttributeValues={":token": {"S": token}},
-            )["Items"]
-            for region in REGIONS
-        ]
-        return all("released_at" in holding for holdings in found for holding in holdings)
+        return all("released_at" in holding for holding in self._about("vault-tokens", token))
+
+    def _card_keys(self, token: str) -> list[dict[str, Any]]:
+        return self._about("vault-card-keys", token)
+
+    def _about(self, table: str, token: str) -> list[dict[str, Any]]:
+        """Both regions' items of a token in one of the vault's tables."""
+        request = {
+            "TableName": table,
+            "KeyConditionExpression": "#token = :token",
+            "ExpressionAttributeNames": {"#token": "token"},
+            "ExpressionAttributeValues": {":token": {"S": token}},
+        }
+        return [item for region in REGIONS for item in aws(self._at, "dynamodb", region).query(**request)["Items"]]
 
     def _all_journals(self, region: str) -> list[dict[str, Any]]:
         scan = aws(self._at, "dynamodb", region).get_paginator("scan")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def cli():
 def cloud():
     """The running platform; everything it started is stopped at the end, and nothing of it remains."""
     yield from running(OWN)
+
+
+@pytest.fixture(scope="session")
+def enforcing_cli():
+    """Runs the `payments` command on the cloud that enforces rights."""
+    return partial(payments, settings=ENFORCING)
 
 
 @pytest.fixture(scope="module")

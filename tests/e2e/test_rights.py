@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from local.client import TEST_CARD
+from local.demo import new_card_number
 from tests.e2e.cloud import FIRST, SECOND, until
 
 CARDS = {FIRST: "5555555555554444", SECOND: "6011111111111117"}
@@ -45,6 +46,45 @@ def test_blocking_has_its_rights_too(enforcing_cloud, region):
     (holding,) = enforcing_cloud.holdings(card["number"][-4:], region)
     assert "released_at" in holding
     assert "holders" not in holding
+
+
+@pytest.mark.parametrize("region", [FIRST, SECOND])
+def test_stored_cards_have_their_rights_too(enforcing_cloud, region):
+    merchant = enforcing_cloud.merchant(region)
+    stored = merchant.store_card(card={**TEST_CARD, "number": new_card_number()})
+    assert stored.status == 201, stored.body
+    token = stored.body["id"]
+
+    charged = merchant.charge(amount=1300, token=token)
+    assert charged.status == 201
+    assert merchant.settled(charged.body["id"])["status"] == "succeeded"
+    assert merchant.delete_card(token).body["deleted"] is True
+    assert merchant.charge(amount=1300, token=token).body["error"]["code"] == "token_unknown"
+    until(
+        lambda: not [key for r in (FIRST, SECOND) for key in card_keys(enforcing_cloud, r, token)],
+        20,
+        "the card's keys to be gone in both regions",
+    )
+
+
+def card_keys(cloud, region, token):
+    return [item for item in cloud.items("vault-card-keys", region) if item["token"] == token]
+
+
+def test_the_operators_functions_have_their_rights_too(enforcing_cloud, enforcing_cli):
+    enforcing_cloud.merchant().charge(amount=1300)
+    merchant_id = enforcing_cloud.endpoints["merchant"]["id"]
+
+    assert '"version": 2' in enforcing_cli("vault", "rotate", "sealing-key", "--lead", "30").stdout
+    assert '"key stores"' in enforcing_cli("vault", "status").stdout
+    assert "unused" in enforcing_cli("vault", "census").stdout
+    assert SECOND in enforcing_cli("vault", "shred", "--merchant", merchant_id).stdout
+    until(lambda: not merchants_keys(enforcing_cloud, merchant_id), 20, "the merchant's card keys to be gone")
+
+
+def merchants_keys(cloud, merchant_id):
+    keys = [key for region in (FIRST, SECOND) for key in cloud.items("vault-card-keys", region)]
+    return [key for key in keys if key["holding"].startswith(merchant_id)]
 
 
 def test_sweeping_has_its_rights_too(enforcing_cloud):
