@@ -8,9 +8,11 @@ number encrypted by the bare libraries, and what the cryptography itself costs w
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from itertools import count, cycle
 from typing import Any
 
@@ -64,10 +66,11 @@ class _MemoryClient:
         return {"Items": [item for name, item in partition.items() if name.startswith(prefix)]}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        item = self._partition(request, request["Key"])[request["Key"]["holding"]["S"]]
-        if ":forever" in request["ExpressionAttributeValues"]:
-            forever = request["ExpressionAttributeValues"][":forever"]
-            item |= {"used_at": forever, "kept_until": forever, "expires_at": forever}
+        values, key = request["ExpressionAttributeValues"], request["Key"]
+        partition = self._partition(request, key)
+        item = partition.get(key["holding"]["S"], key)
+        item = item | {name: values[value] for name, value in _assignments(request["UpdateExpression"])}
+        partition[key["holding"]["S"]] = item
         return {"Attributes": item}
 
     def forget(self, token: str) -> None:
@@ -77,6 +80,12 @@ class _MemoryClient:
 
     def _partition(self, request: dict[str, Any], key: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return self.partitions.setdefault((request["TableName"], key["token"]["S"]), {})
+
+
+@cache
+def _assignments(update: str) -> list[tuple[str, str]]:
+    """What an update sets: attributes and the names of their values."""
+    return re.findall(r"#(\w+) = (?:if_not_exists\(#\w+, )?(:\w+)", update)
 
 
 class _CountingKeyStore:

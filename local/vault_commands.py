@@ -49,6 +49,13 @@ def census(in_aws: Aws = False) -> None:
             console.print(str(progress))
 
 
+@app.command()
+def repair(in_aws: Aws = False) -> None:
+    """Mend what crashes leave behind: shreddings half done, holdings without a key, keys without a holding."""
+    with _vault(in_aws) as vault:
+        vault.repair(str(int(time.time())))
+
+
 @rotate.command()
 def token_key(lead: Lead = LEAD_SECONDS, in_aws: Aws = False) -> None:
     """New cards get tokens under a new key; cards that have a token keep it."""

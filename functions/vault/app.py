@@ -4,6 +4,7 @@ Each container makes its client and unwraps the keys its handler needs once. Eac
 the payment and the outcome and nothing of the card; no exception leaves here but the vault's own.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
@@ -21,6 +22,8 @@ from functions.vault.table import Table, dynamodb_client
 logger = Logger()
 
 _LOGGED = ("payment_id", "attempt", "merchant_id")
+_LOGGED_OF_OPERATORS = ("do", "key", "task", "job")
+_WORD = re.compile(r"[a-z][a-z0-9_.:-]{0,99}")
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -105,9 +108,9 @@ def shredder(event: Event) -> Answer:
 
 @entry
 def walk(event: Event) -> Answer:
-    """Operator: the next page of a job over all cards of this region."""
-    job, task, merchant_id, limit = _fields(event, "job", "task", "merchant_id", "limit")
-    return walking.walk(_vault(), _tokens(), job, task, merchant_id, limit, _now())
+    """Operator: the next page of a job over all cards, or card keys, of this region."""
+    _fields(event, "job", "task", "merchant_id", "kek_version", "limit")
+    return walking.walk(_vault(), _tokens(), _card_keys(), event, _now())
 
 
 @entry
@@ -132,9 +135,10 @@ def key_ring(event: Event) -> Answer:
 
 @entry
 def key_check(event: Event) -> Answer:
-    """Operator: which versions of the key-encryption key are in this region's key store, without showing them."""
-    versions = _key_store().versions()
-    return {"label": _key_store().label, "versions": {str(version): value for version, value in versions.items()}}
+    """Operator: which versions of the key-encryption key are in this region's key store, without showing them, and
+    which keys of the ring have arrived here."""
+    versions = {str(version): value for version, value in _key_store().versions().items()}
+    return {"label": _key_store().label, "versions": versions, "ring": _vault().rings.read().names}
 
 
 @cache
@@ -148,19 +152,23 @@ def _tokens() -> Table:
 
 
 @cache
+def _card_keys() -> Table:
+    return Table(_client(), settings().card_keys_table)
+
+
+@cache
 def _key_store() -> keys.KeyStore:
     return keys.open_key_store(settings().key_store, settings().environment)
 
 
 @cache
 def _vault() -> vault.Vault:
-    card_keys = Table(_client(), settings().card_keys_table)
-    return vault.Vault(_tokens(), card_keys, settings().region, _key_store())
+    return vault.Vault(_tokens(), _card_keys(), settings().region, _key_store())
 
 
 def forget_container() -> None:
     """Drops what this container keeps: settings, client and keys. For tests."""
-    for kept in (settings, _client, _tokens, _key_store, _vault):
+    for kept in (settings, _client, _tokens, _card_keys, _key_store, _vault):
         kept.cache_clear()
 
 
@@ -176,9 +184,11 @@ def _fields(event: Event, *names: str) -> list[Any]:
 
 
 def _named(event: Event) -> dict[str, str]:
-    """Who asked, for the log: nothing that is not an identifier."""
-    named = event if isinstance(event, Mapping) else {}
-    return {name: named[name] for name in _LOGGED if vault.is_identifier(named.get(name))}
+    """Who asked for what, for the log: nothing that is not an identifier, or a word of an operator's."""
+    asked = event if isinstance(event, Mapping) else {}
+    named = {name: asked[name] for name in _LOGGED if vault.is_identifier(asked.get(name))}
+    words = {name: asked[name] for name in _LOGGED_OF_OPERATORS if isinstance(asked.get(name), str)}
+    return named | {name: word for name, word in words.items() if _WORD.fullmatch(word)}
 
 
 def _bare(error: Exception) -> VaultError:

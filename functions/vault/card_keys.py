@@ -5,7 +5,8 @@ locked with it once more (AES-256-GCM, NIST SP 800-38D). Secrecy does not rest o
 (encryption.py): a card opens with both. Once the card key is gone, no copy of the ciphertext opens any more, whether in
 a backup, a stream or the other region (cryptographic erase: NIST SP 800-88, 2.5).
 
-A card key is stored before the holding that names it and deleted after it: what is held can be opened.
+A card key is stored before the holding that names it and deleted after it: what is held can be opened. `created_at`
+(Unix seconds) is for the walk that finds keys which nothing names (walk.py).
 """
 
 import os
@@ -15,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from functions.vault.errors import CiphertextRefused
-from functions.vault.table import Key, Table
+from functions.vault.table import Key, Table, number
 
 _KEY_BYTES = 32
 _IV_BYTES = 12
@@ -27,10 +28,10 @@ class CardKeys:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def create(self, token: str, merchant_id: str, region: str) -> tuple[str, bytes]:
+    def create(self, token: str, merchant_id: str, region: str, now: float) -> tuple[str, bytes]:
         """A new card key: its name, and itself."""
         key_id, key = f"{merchant_id}#{region}#{secrets.token_hex(8)}", os.urandom(_KEY_BYTES)
-        self._table.put((token, key_id), {"key": {"B": key}})
+        self._table.put((token, key_id), {"key": {"B": key}, "created_at": number(int(now))})
         return key_id, key
 
     def read(self, token: str, key_id: str) -> bytes | None:

@@ -27,6 +27,6 @@ class Envelopes:
         if envelope.nonce == STORING or envelope.nonce.startswith(_PAYMENT):
             return False
         digest = sha256(f"{merchant_id}#{envelope.nonce}".encode()).hexdigest()
-        served = {"payment_id": {"S": payment_id}, "expires_at": number(envelope.expires_at)}
+        served = {"payment_id": {"S": payment_id}, "delete_after": number(envelope.expires_at)}
         condition, values = "attribute_not_exists(#token) OR #payment_id = :payment", {":payment": {"S": payment_id}}
         return self._table.put((f"envelope#{digest}", "served"), served, condition, values)

@@ -6,15 +6,18 @@ holdings of a token together, and the token lives as long as one of them does. I
 the name of its card key, and
 
 - `holders`: the attempts that may still need it; `stored` is the merchant who keeps the card for later;
-- `expires_at` (Unix seconds): from then on it counts as gone, and DynamoDB's TTL deletes it when it gets round to it;
+- `expires_at` (Unix seconds): from then on it counts as gone. DynamoDB's TTL deletes it `delete_after`, a month later:
+  TTL is the one other writer of a holding, and by then nobody uses it;
 - `released_at`: the last attempt let go of it before it was ever used;
 - `used_at`, `kept_until`: set once a charge reached the network. A used holding never expires: `kept_until` is the end
   of the year 9999, and `expires_at` takes it over. One update can therefore serve first and later uses:
   `expires_at = if_not_exists(kept_until, …)`, where DynamoDB has no "set unless";
-- `presented_at` (Unix milliseconds): when the merchant last presented the card itself.
+- `presented_at` (Unix milliseconds): when the merchant last presented the card itself;
+- `shredded_at` (Unix milliseconds): this region has destroyed what was presented until then. All that is left of a
+  shredded card is this and the name of the key that was destroyed (`kind` is then `shredded`, and not `card`).
 
-A shredding (`token`, `<merchant>#shredded#<region>`) says that this region has destroyed what had been presented up to
-`at` (Unix milliseconds). It stays as the record of it.
+A shredding and its record are one write, and whatever stores a card again says which shredding it has seen: so no late
+or repeated write can bring back what was shredded.
 """
 
 from collections.abc import Sequence
@@ -26,9 +29,15 @@ from functions.vault.table import Item, Key, Table, integer, key_of, number
 FOREVER = 253_402_300_799  # 9999-12-31T23:59:59Z
 UNUSED_LIFETIME = 7 * 86_400  # seconds a holding lives that no charge has used
 RELEASE_GRACE = 86_400  # seconds in which a use can still win over a release
+TTL_DELAY = 30 * 86_400  # seconds from its expiry to its deletion
 STORED = "stored"
 
 _FACTS = ("brand", "network", "bin", "last4")
+_OF_A_CARD = (
+    *(*_FACTS, "bin8", "exp_month", "exp_year", "ciphertext", "token_key_version", "kek_version", "presented_at"),
+    *("holders", "expires_at", "delete_after", "released_at", "used_at", "kept_until"),
+)
+"""What a shredding removes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Holding:
     released: bool
 
     def alive(self, now: float) -> bool:
-        """Whether it can be charged."""
+        """Whether it can be charged, if it was not shredded."""
         return self.expires_at > now
 
     @property
@@ -104,24 +113,35 @@ class Claim:
 
 @dataclass(frozen=True)
 class Held:
-    """All a region knows of one merchant's card: the holdings that were not shredded, ours first, and when (Unix
-    milliseconds) the last shredding was."""
+    """All a region knows of one merchant's card.
+
+    `holdings` are those that were not shredded, ours first; `own` is ours, shredded by the other region or not;
+    `shredded_at` (Unix milliseconds, 0 for never) is the last shredding anywhere and `own_shredded_at` the last one
+    here, None if there was none.
+    """
 
     holdings: Sequence[Holding] = ()
+    own: Holding | None = None
     shredded_at: int = 0
-
-    def includes(self, region: str) -> bool:
-        """Whether the region has a holding, expired or not."""
-        return any(holding.region == region for holding in self.holdings)
+    own_shredded_at: int | None = None
 
     def alive(self, now: float) -> list[Holding]:
-        """The holdings that can be charged, used ones first: they need no protection any more."""
-        living = [holding for holding in self.holdings if holding.alive(now)]
-        return sorted(living, key=lambda holding: not holding.used)
+        """The holdings that can be charged, ours first."""
+        return [holding for holding in self.holdings if holding.alive(now)]
+
+    def own_alive(self, now: float) -> Holding | None:
+        """Ours, if it can be charged."""
+        return self.own if self.own in self.alive(now) else None
+
+    @property
+    def presented_until(self) -> int:
+        """When the card was last presented, as far as is known here (Unix milliseconds)."""
+        return max((holding.presented_at for holding in (*self.holdings, self.own) if holding), default=0)
 
 
 class Holdings:
-    """The holdings of one region, one method per change."""
+    """The holdings of one region, one method per change. A change of something that is not as it was seen is answered
+    with None, and nothing has changed: look again."""
 
     def __init__(self, table: Table, region: str) -> None:
         self.region = region
@@ -130,15 +150,18 @@ class Holdings:
     def find(self, token: str, merchant_id: str) -> Held:
         """What is known of a merchant's card, in one read."""
         items = self._table.query(token, f"{merchant_id}#")
-        shredded_at = max((integer(item, "at") or 0 for item in items if item["kind"]["S"] == "shredded"), default=0)
-        found = [read_holding(item) for item in items if item["kind"]["S"] == "card"]
-        found = [holding for holding in found if holding.presented_at > shredded_at]
-        return Held(sorted(found, key=lambda holding: holding.region != self.region), shredded_at)
+        shreddings = {key_of(item)[1]: integer(item, "shredded_at") for item in items}
+        shredded_at = max((at for at in shreddings.values() if at), default=0)
+        found = [read_holding(item) for item in items if "ciphertext" in item]
+        own = next((holding for holding in found if holding.region == self.region), None)
+        left = [holding for holding in found if holding.presented_at > shredded_at]
+        left.sort(key=lambda holding: holding.region != self.region)
+        return Held(left, own, shredded_at, shreddings.get(self._key(token, merchant_id)[1]))
 
     def own(self, token: str, merchant_id: str) -> Holding | None:
-        """Our own holding, if it is there, shredded or not."""
-        item = self._table.get(self._card(token, merchant_id))
-        return None if item is None else read_holding(item)
+        """Our own holding, if it is there, shredded by the other region or not."""
+        item = self._table.get(self._key(token, merchant_id))
+        return read_holding(item) if item and "ciphertext" in item else None
 
     def create(
         self,
@@ -149,89 +172,101 @@ class Holdings:
         presented_at: int,
         claim: Claim,
         now: float,
+        seen_shredding: int | None,
     ) -> Holding | None:
-        """A new holding; None if we have one."""
-        item = _attributes(facts, locked) | {"presented_at": number(presented_at)}
-        if claim.used:
-            item |= {"used_at": number(int(now)), "kept_until": number(FOREVER), "expires_at": number(FOREVER)}
+        """A new holding; None if we have one, or if there was a shredding since the one that was seen."""
+        values = _values(facts, locked, presented_at)
+        condition = "attribute_not_exists(#ciphertext) AND "
+        if seen_shredding is None:
+            condition += "attribute_not_exists(#shredded_at)"
         else:
-            item |= {"holders": {"SS": [claim.holder]}, "expires_at": number(int(now) + UNUSED_LIFETIME)}
-        key = self._card(token, merchant_id)
-        if not self._table.put(key, item, "attribute_not_exists(#token)"):
-            return None
-        return read_holding(item | {"token": {"S": key[0]}, "holding": {"S": key[1]}})
+            condition += "#shredded_at = :seen"
+            values[":seen"] = number(seen_shredding)
+        return self._change(token, merchant_id, claim, now, _SET_CARD, values, condition)
 
-    def claim(self, token: str, merchant_id: str, claim: Claim, now: float) -> Holding | None:
-        """Holds or uses our living holding; None if there is none."""
-        return self._change(self._card(token, merchant_id), claim, now, "", {}, "#expires_at > :now")
-
-    def present(
-        self, token: str, merchant_id: str, facts: CardFacts, presented_at: int, claim: Claim, now: float
+    def replace(
+        self, own: Holding, facts: CardFacts, locked: Locked, presented_at: int, claim: Claim, now: float
     ) -> Holding | None:
-        """Holds our holding for a merchant who shows the card itself; None if there is none. An expired one that is
-        still there comes to life again, and the expiry date is the one on the card."""
-        shown: Item = {
-            ":month": number(facts.exp_month),
-            ":year": number(facts.exp_year),
-            ":at": number(presented_at),
-        }
-        update = ", #exp_month = :month, #exp_year = :year, #presented_at = :at"
-        return self._change(self._card(token, merchant_id), claim, now, update, shown, "attribute_exists(#token)")
+        """The same card under a new card key, in place of ours, which has expired or does not open."""
+        values = _values(facts, locked, presented_at) | _same(own)
+        return self._change(own.token, own.merchant_id, claim, now, _SET_CARD, values, _SAME)
 
-    def revive(self, own: Holding, presented_at: int, claim: Claim, now: float) -> Holding | None:
-        """Holds or uses our holding although it has expired, because the other region's lives; None if it is gone."""
-        values: Item = {":at": number(presented_at), ":was": number(own.presented_at)}
-        key = self._card(own.token, own.merchant_id)
-        return self._change(key, claim, now, ", #presented_at = :at", values, "#presented_at = :was")
+    def present(self, own: Holding, facts: CardFacts, presented_at: int, claim: Claim, now: float) -> Holding | None:
+        """Holds our living holding for a merchant who shows the card itself, and takes over the expiry date on it."""
+        values = _same(own) | {
+            ":exp_month": number(facts.exp_month),
+            ":exp_year": number(facts.exp_year),
+            ":presented_at": number(presented_at),
+        }
+        claim = Claim(used=True) if own.used else claim
+        update = "#exp_month = :exp_month, #exp_year = :exp_year, #presented_at = :presented_at"
+        return self._change(own.token, own.merchant_id, claim, now, update, values, _SAME)
+
+    def claim(self, own: Holding, claim: Claim, now: float) -> Holding | None:
+        """Holds or uses our living holding."""
+        claim = Claim(used=True) if own.used else claim
+        return self._change(own.token, own.merchant_id, claim, now, "", _same(own), _SAME)
 
     def leave(self, token: str, merchant_id: str, holder: str) -> Holding | None:
         """Takes `holder` from the holders, if it is one. The holding as it then is; None if we have none."""
-        values = {":holder": {"SS": [holder]}}
-        key = self._card(token, merchant_id)
-        return _read(self._table.update(key, "DELETE #holders :holder", values, "attribute_exists(#token)"))
+        values: Item = {":holder": {"SS": [holder]}}
+        condition = "attribute_exists(#ciphertext)"
+        return _read(self._table.update(self._key(token, merchant_id), "DELETE #holders :holder", values, condition))
 
-    def retire(self, token: str, merchant_id: str, now: float) -> bool:
+    def retire(self, own: Holding, now: float) -> bool:
         """Gives a holding nobody holds or has used its grace period; False if somebody came first."""
-        values = {":now": number(int(now)), ":grace": number(int(now) + RELEASE_GRACE)}
-        condition = "attribute_exists(#token) AND attribute_not_exists(#holders) AND attribute_not_exists(#used_at)"
-        update = "SET #released_at = :now, #expires_at = :grace"
-        return self._table.update(self._card(token, merchant_id), update, values, condition) is not None
+        ends = int(now) + RELEASE_GRACE
+        values = _same(own) | {":now": number(int(now)), ":grace": number(ends), ":ttl": number(ends + TTL_DELAY)}
+        condition = f"{_SAME} AND attribute_not_exists(#holders) AND attribute_not_exists(#used_at)"
+        update = "SET #released_at = :now, #expires_at = :grace, #delete_after = :ttl"
+        return self._table.update(self._key(own.token, own.merchant_id), update, values, condition) is not None
 
-    def relock(self, holding: Holding, locked: Locked) -> bool:
-        """Puts another ciphertext of the same number in its place; False if that one is not there any more."""
-        values: Item = {":old": {"B": holding.locked.ciphertext}, ":new": {"B": locked.ciphertext}}
+    def relock(self, own: Holding, locked: Locked) -> bool:
+        """Puts another ciphertext of the same number, under the same card key, in the place of ours."""
+        values: Item = {":old": {"B": own.locked.ciphertext}, ":new": {"B": locked.ciphertext}}
         values[":kek"] = number(locked.kek_version)
-        key = self._card(holding.token, holding.merchant_id)
         update = "SET #ciphertext = :new, #kek_version = :kek"
-        return self._table.update(key, update, values, "#ciphertext = :old") is not None
+        return (
+            self._table.update(self._key(own.token, own.merchant_id), update, values, "#ciphertext = :old") is not None
+        )
 
-    def record_shredding(self, token: str, merchant_id: str, at: int) -> None:
-        """Says that this region has destroyed what had been presented up to Unix millisecond `at`."""
-        values = {":at": number(at), ":kind": {"S": "shredded"}}
-        condition = "attribute_not_exists(#at) OR #at < :at"
-        key = (token, f"{merchant_id}#shredded#{self.region}")
-        self._table.update(key, "SET #at = :at, #kind = :kind", values, condition)
+    def shred(self, token: str, merchant_id: str, at: int) -> str | None:
+        """Removes our card, if it was presented until Unix millisecond `at`, and records the shredding, in one write.
+        The name of the card key that is to be destroyed, also when this was done before; None if there is none."""
+        values: Item = {":at": number(at), ":kind": {"S": "shredded"}}
+        update = "SET #kind = :kind, #shredded_at = :at REMOVE " + ", ".join(f"#{name}" for name in _OF_A_CARD)
+        condition = (
+            "(attribute_not_exists(#presented_at) OR #presented_at <= :at) AND "
+            "(attribute_not_exists(#shredded_at) OR #shredded_at < :at)"
+        )
+        key = self._key(token, merchant_id)
+        item = self._table.update(key, update, values, condition) or self._table.get(key)
+        return item["card_key"]["S"] if item and "ciphertext" not in item and "card_key" in item else None
 
-    def remove(self, token: str, merchant_id: str, presented_until: int) -> None:
-        """Deletes our holding, unless the card was presented again after Unix millisecond `presented_until`."""
-        condition = "#presented_at <= :at"
-        self._table.delete(self._card(token, merchant_id), condition, {":at": number(presented_until)})
+    def drop(self, own: Holding) -> bool:
+        """Deletes our holding as it was seen."""
+        return self._table.delete(self._key(own.token, own.merchant_id), _SAME, _same(own)) is not None
 
-    def _change(self, key: Key, claim: Claim, now: float, update: str, values: Item, condition: str) -> Holding | None:
+    def _change(
+        self, token: str, merchant_id: str, claim: Claim, now: float, update: str, values: Item, condition: str
+    ) -> Holding | None:
         """Nobody needs to hold what is kept for good, so then the holders go: otherwise the set would grow with every
         charge of a card."""
         if claim.used:
             kept = "#used_at = if_not_exists(#used_at, :now), #kept_until = :forever, #expires_at = :forever"
-            update = f"SET {kept}{update} REMOVE #holders, #released_at"
+            removed = "REMOVE #holders, #released_at, #delete_after"
             values = values | {":now": number(int(now)), ":forever": number(FOREVER)}
         else:
-            expiry = "#expires_at = if_not_exists(#kept_until, :unused)"
-            update = f"SET {expiry}{update} ADD #holders :holder REMOVE #released_at"
-            values = values | {":holder": {"SS": [claim.holder]}, ":unused": number(int(now) + UNUSED_LIFETIME)}
-            values |= {":now": number(int(now))} if ":now" in condition else {}
-        return _read(self._table.update(key, update, values, condition))
+            ends = int(now) + UNUSED_LIFETIME
+            kept = "#expires_at = :unused, #delete_after = :ttl"
+            removed = "ADD #holders :holder REMOVE #released_at"
+            values = values | {":holder": {"SS": [claim.holder]}}
+            values |= {":unused": number(ends), ":ttl": number(ends + TTL_DELAY)}
+            condition += " AND attribute_not_exists(#used_at)"
+        update = ", ".join(part for part in (f"SET {kept}", update) if part)
+        return _read(self._table.update(self._key(token, merchant_id), f"{update} {removed}", values, condition))
 
-    def _card(self, token: str, merchant_id: str) -> Key:
+    def _key(self, token: str, merchant_id: str) -> Key:
         return token, f"{merchant_id}#card#{self.region}"
 
 
@@ -242,7 +277,7 @@ def read_holding(item: Item) -> Holding:
     numbers = {name: int(value["N"]) for name, value in item.items() if "N" in value}
     facts = CardFacts(
         **{name: item[name]["S"] for name in _FACTS},
-        bin8=item["bin8"]["S"] if "bin8" in item else None,
+        bin8=item["bin8"].get("S"),
         exp_month=numbers["exp_month"],
         exp_year=numbers["exp_year"],
     )
@@ -261,19 +296,30 @@ def read_holding(item: Item) -> Holding:
     )
 
 
+_CARD = (*_FACTS, "kind", "exp_month", "exp_year", "ciphertext", "card_key", "token_key_version", "kek_version")
+_SET_CARD = ", ".join(f"#{name} = :{name}" for name in (*_CARD, "bin8", "presented_at"))
+_SAME = "#card_key = :same AND attribute_exists(#ciphertext)"
+"""That a holding is the one that was seen: not replaced, which changes its card key, and not shredded."""
+
+
+def _same(own: Holding) -> Item:
+    return {":same": {"S": own.locked.card_key}}
+
+
 def _read(item: Item | None) -> Holding | None:
     return None if item is None else read_holding(item)
 
 
-def _attributes(facts: CardFacts, locked: Locked) -> Item:
-    attributes: Item = {name: {"S": getattr(facts, name)} for name in _FACTS}
-    attributes |= {"bin8": {"S": facts.bin8}} if facts.bin8 else {}
-    return attributes | {
-        "kind": {"S": "card"},
-        "exp_month": number(facts.exp_month),
-        "exp_year": number(facts.exp_year),
-        "ciphertext": {"B": locked.ciphertext},
-        "card_key": {"S": locked.card_key},
-        "token_key_version": number(locked.token_key_version),
-        "kek_version": number(locked.kek_version),
+def _values(facts: CardFacts, locked: Locked, presented_at: int) -> Item:
+    values: Item = {f":{name}": {"S": getattr(facts, name)} for name in _FACTS}
+    return values | {
+        ":kind": {"S": "card"},
+        ":bin8": {"S": facts.bin8} if facts.bin8 else {"NULL": True},
+        ":exp_month": number(facts.exp_month),
+        ":exp_year": number(facts.exp_year),
+        ":ciphertext": {"B": locked.ciphertext},
+        ":card_key": {"S": locked.card_key},
+        ":token_key_version": number(locked.token_key_version),
+        ":kek_version": number(locked.kek_version),
+        ":presented_at": number(presented_at),
     }

@@ -67,6 +67,11 @@ class Ring:
         """Whether the vault has no keys at all."""
         return not self._versions
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all versions of all keys."""
+        return sorted(version.name for version in self._versions)
+
     def of(self, kind: str) -> list[Version]:
         """All versions of a kind (`kek`, `token`, `sealing`), oldest first. Raises NotProvisioned if there is none."""
         found = [version for version in self._versions if version.kind == kind]
@@ -133,23 +138,42 @@ class Rings:
         self._key_store = key_store
         self._opened: Opened = {}
         self._ring: Ring | None = None
-        self._read_at = 0.0
+        self._read_at = (0.0, 0.0)
 
     def ring(self) -> Ring:
         """The ring. Raises NotProvisioned, UnwrapRefused when its keys are asked for."""
-        age = time.monotonic() - self._read_at
-        if self._ring is None or self._ring.empty or age >= REFRESH_SECONDS:
+        if self._ring is None or self._ring.empty or self._age() >= REFRESH_SECONDS:
             return self.read()
         return self._ring
 
+    def token_key(self, version: int) -> TokenKey:
+        """A token key, also one that came in the last seconds. Raises NotProvisioned if it is not here."""
+        for ring in (self.ring(), self.fresh()):
+            for key in ring.token_keys:
+                if key.version == version:
+                    return key
+        raise NotProvisioned(f"token key {version} is not in the table: wait for replication")
+
+    def fresh(self) -> Ring:
+        """The ring, at most a second old: for what it does not know, though not for whoever makes things up."""
+        return self.read() if self._age() >= 1 else self.ring()
+
     def read(self) -> Ring:
         """The ring as it is now. Keys that were opened before are not unwrapped again."""
-        self._read_at = time.monotonic()
+        self._read_at = _clocks()
         versions = [read_version(item) for item in self._table.query(PARTITION)]
         present = {(v.name, bytes(v.item["wrapped"]["B"])) for v in versions if "wrapped" in v.item}
         self._opened = {known: key for known, key in self._opened.items() if known in present}
         self._ring = Ring(versions, self._key_store, self._opened)
         return self._ring
+
+    def _age(self) -> float:
+        return max(now - then for now, then in zip(_clocks(), self._read_at, strict=True))
+
+
+def _clocks() -> tuple[float, float]:
+    """One clock that nobody sets, and one that goes on while a container is frozen."""
+    return time.monotonic(), time.time()
 
 
 def read_version(item: Item) -> Version:

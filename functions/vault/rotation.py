@@ -14,9 +14,12 @@ from functions.vault.errors import InvalidRequest, NotProvisioned
 from functions.vault.keys import KEY_BYTES, KeyStore
 from functions.vault.ring import MINIMUM_LEAD, PARTITION, Ring, Rings, Version, public_jwk, wrapping_context
 from functions.vault.table import Item, Table, number
+from functions.vault.wrapping import kek_version_of
 
 SEALING_OVERLAP = 86_400
 """Seconds an old sealing key opens envelopes after a new one took over; an envelope lives an hour at most."""
+
+MAXIMUM_LEAD = 7 * 86_400
 
 _LAST_VERSION = 9  # a token shows its key's version as one digit
 
@@ -34,12 +37,13 @@ class KeyRing:
 
         Safe to run twice or in parallel in one region. Raises UnwrapRefused if another key store wrapped them.
         """
-        self._key_store.create(1)
         since = int(now)
-        self._add("kek", 1, since, 1)
+        if not self._has("kek"):
+            self._key_store.create(1)
+            self._add("kek", 1, since)
         for kind in ("token", "sealing"):
             if not self._has(kind):
-                self._add(kind, 1, since, 1)
+                self._add(kind, 1, since)
         ring = self._rings.read()
         _ = ring.token_keys, ring.sealing_keys(now)  # unwraps them all
 
@@ -59,7 +63,7 @@ class KeyRing:
         if newest.number >= _LAST_VERSION and kind == "token":
             raise InvalidRequest(f"there are {_LAST_VERSION} token keys already; a token has room for no more")
         since = int(now) + lead_s
-        self._add(kind, newest.number + 1, since, ring.kek_version(now))
+        self._add(kind, newest.number + 1, since)
         if kind == "sealing":
             self._retire_sealing_keys(ring, since + SEALING_OVERLAP, now)
 
@@ -74,12 +78,12 @@ class KeyRing:
         open nothing any more. Raises InvalidRequest if this region's says otherwise, or has no such version.
         """
         _check_lead(lead_s)
-        if self._key_store.versions().get(version) != check_value:
+        if type(version) is not int or self._key_store.versions().get(version) != check_value:
             raise InvalidRequest("this region's key store does not have that version with that check value")
         ring = self._rings.read()
         if version < ring.of("kek")[-1].number:
             raise InvalidRequest("a newer version of the key-encryption key is current already")
-        self._add("kek", version, int(now) + lead_s, version)
+        self._add("kek", version, int(now) + lead_s)
         for kind in ("token", "sealing"):
             for key in ring.of(kind):
                 self._rewrap(key, version)
@@ -91,15 +95,11 @@ class KeyRing:
         announced = {"version": newest.number, "current_from": newest.current_from}
         return {
             "kek": {"version": current, "next": announced if newest.number != current else None},
-            "token": [{"version": v.number, "current_from": v.current_from} for v in ring.of("token")],
+            "token": [_described(version) for version in ring.of("token")],
             "sealing": [
-                {
-                    "version": v.number,
-                    "kid": json.loads(v.item["public_jwk"]["S"])["kid"],
-                    "current_from": v.current_from,
-                    "retires_at": v.retires_at,
-                }
-                for v in ring.of("sealing")
+                _described(version)
+                | {"kid": json.loads(version.item["public_jwk"]["S"])["kid"], "retires_at": version.retires_at}
+                for version in ring.of("sealing")
             ],
         }
 
@@ -109,12 +109,17 @@ class KeyRing:
         except NotProvisioned:
             return False
 
-    def _add(self, kind: str, version: int, current_from: int, kek_version: int) -> None:
-        """A new version, unless there is one of that number already."""
+    def _add(self, kind: str, version: int, current_from: int) -> None:
+        """A new version, unless there is one of that number already.
+
+        It is wrapped by the newest key-encryption key, current or announced: all regions have that one, and the older
+        ones may be destroyed as soon as it is current.
+        """
         name = f"{kind}#{version}"
         item: Item = {"current_from": number(current_from), "kind": {"S": "key"}}
         if kind != "kek":
             secret, public = _new_key(kind)
+            kek_version = self._rings.read().of("kek")[-1].number
             item |= {"wrapped": {"B": self._key_store.wrap(secret, wrapping_context(name), kek_version)}, **public}
         self._table.put((PARTITION, name), item, "attribute_not_exists(#token)")
 
@@ -133,11 +138,19 @@ class KeyRing:
                 self._table.update((PARTITION, key.name), "SET #retires_at = :at", values, "attribute_exists(#token)")
 
 
+def _described(version: Version) -> dict[str, Any]:
+    wrapped = bytes(version.item["wrapped"]["B"])
+    return {
+        "version": version.number,
+        "current_from": version.current_from,
+        "kek_version": kek_version_of(wrapped),
+    }
+
+
 def _check_lead(lead_s: object) -> None:
-    if not isinstance(lead_s, int) or lead_s < MINIMUM_LEAD:
-        raise InvalidRequest(
-            f"lead_s must be at least {MINIMUM_LEAD}: all containers must know a key before it is used"
-        )
+    """All containers must know a key before it is used, and a typing error must not block a key for years."""
+    if type(lead_s) is not int or not MINIMUM_LEAD <= lead_s <= MAXIMUM_LEAD:
+        raise InvalidRequest(f"lead_s must be {MINIMUM_LEAD} to {MAXIMUM_LEAD} seconds")
 
 
 def _new_key(kind: str) -> tuple[bytes, Item]:

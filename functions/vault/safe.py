@@ -29,13 +29,17 @@ class Safe:
         """The number under both locks, with a new card key, which is stored already."""
         cipher = self._current_cipher(now)
         message = cipher.encrypt(pan, token, key.version)
-        return self._lock(message, token, merchant_id, key.version, cipher.kek_version)
+        return self._lock(message, token, merchant_id, key.version, cipher.kek_version, now)
 
-    def copy(self, holding: Holding) -> Locked:
-        """The same number under a card key of our own. Raises CardKeyMissing, CiphertextRefused."""
+    def copy(self, holding: Holding, now: float) -> Locked:
+        """The same number under a card key of our own, and under the current key-encryption key: the other region may
+        be behind with a rotation. Raises CardKeyMissing, CiphertextRefused."""
         locked, token = holding.locked, holding.token
         message = unlock(locked.ciphertext, self._card_key(holding), token)
-        return self._lock(message, token, holding.merchant_id, locked.token_key_version, locked.kek_version)
+        if not self.current(holding, now):
+            message = self._current_cipher(now).renew(message, token, locked.token_key_version)
+        version = self._current_cipher(now).kek_version
+        return self._lock(message, token, holding.merchant_id, locked.token_key_version, version, now)
 
     def renew(self, holding: Holding, now: float) -> Locked:
         """The same number encrypted under the current key-encryption key. Raises CardKeyMissing, CiphertextRefused."""
@@ -49,22 +53,28 @@ class Safe:
         """Whether the number is encrypted under the current key-encryption key."""
         return holding.locked.kek_version == self._rings.ring().kek_version(now)
 
+    def has_key(self, holding: Holding) -> bool:
+        """Whether the holding's card key is there."""
+        return self._card_keys.read(holding.token, holding.locked.card_key) is not None
+
     def prove(self, holding: Holding, now: float) -> None:
-        """Raises CardKeyMissing if the card key is not there, and CiphertextRefused unless the number opens and is
-        that of the token and of the facts beside it."""
+        """Raises CiphertextRefused unless the number opens and is that of the token and of the facts beside it,
+        CardKeyMissing if the card key is not here, and NotProvisioned if the token key is not here yet."""
         locked, token, facts = holding.locked, holding.token, holding.facts
         message = unlock(locked.ciphertext, self._card_key(holding), token)
         pan = self._current_cipher(now).decrypt(message, token, locked.token_key_version)
-        key = next((k for k in self._rings.ring().token_keys if k.version == locked.token_key_version), None)
-        if key is None or token_of(pan, key) != token or not pan.startswith(facts.bin) or not pan.endswith(facts.last4):
+        key = self._rings.token_key(locked.token_key_version)
+        if token_of(pan, key) != token or not pan.startswith(facts.bin) or not pan.endswith(facts.last4):
             raise CiphertextRefused("a stored card is not the one its item describes")
 
-    def destroy(self, token: str, locked: Locked) -> None:
-        """Throws the card key away: nothing opens this ciphertext any more, nor any copy of it."""
-        self._card_keys.destroy(token, locked.card_key)
+    def destroy(self, token: str, card_key: str) -> None:
+        """Throws a card key away: nothing opens its ciphertext any more, nor any copy of it."""
+        self._card_keys.destroy(token, card_key)
 
-    def _lock(self, message: bytes, token: str, merchant_id: str, token_key_version: int, kek_version: int) -> Locked:
-        key_id, card_key = self._card_keys.create(token, merchant_id, self._region)
+    def _lock(
+        self, message: bytes, token: str, merchant_id: str, token_key_version: int, kek_version: int, now: float
+    ) -> Locked:
+        key_id, card_key = self._card_keys.create(token, merchant_id, self._region, now)
         return Locked(lock(message, card_key, token), key_id, token_key_version, kek_version)
 
     def _card_key(self, holding: Holding) -> bytes:

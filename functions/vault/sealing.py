@@ -81,7 +81,9 @@ def _key_for(header: Mapping[str, Any], keys: Sequence[SealingKey]) -> ECKey:
 
 def _addressed(header: Mapping[str, Any], merchant_id: str) -> bool:
     nonce = header.get("nonce")
-    return header.get("merchant") == merchant_id and isinstance(nonce, str) and 0 < len(nonce) <= 128
+    if not isinstance(nonce, str) or not (nonce.isascii() and nonce.isprintable()):
+        return False
+    return header.get("merchant") == merchant_id and 0 < len(nonce) <= 128
 
 
 def _current(header: Mapping[str, Any], now: float) -> bool:

@@ -1,39 +1,24 @@
 """What the stream of `vault-tokens` tells a region to destroy.
 
-A shredding that the other region recorded: our own holding of what had been presented by then goes as well. And the
-removal of one of our holdings, by TTL or by a shredding that stopped half-way: its card key goes after it.
+A shredding that the other region recorded: our own holding of what had been presented by then goes, and its card key.
+Of our own holdings, what was shredded here and what TTL has removed: their card keys go, if they have not gone yet.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from functions.vault.holdings import read_holding
-from functions.vault.table import integer, key_of
+from functions.vault.table import key_of
 from functions.vault.vault import Vault
 
 
 def follow(vault: Vault, record: Mapping[str, Any]) -> None:
-    """Does what one stream record asks of this region; may be repeated."""
+    """Does what one stream record asks of this region; may be repeated, and come late."""
     change = record["dynamodb"]
-    if record["eventName"] == "REMOVE":
-        _after_removal(vault, change["OldImage"])
-    else:
-        _after_shredding(vault, change["NewImage"])
-
-
-def _after_shredding(vault: Vault, image: dict[str, Any]) -> None:
-    token, name = key_of(image)
-    merchant_id, kind, region = name.split("#")
-    if kind == "shredded" and region != vault.holdings.region:
-        vault.destroy(token, merchant_id, integer(image, "at") or 0)
-
-
-def _after_removal(vault: Vault, image: dict[str, Any]) -> None:
-    """A card key is deleted once no holding of ours names it; a holding that names it may have been put back since."""
-    _, name = key_of(image)
-    if name.split("#")[1:] != ["card", vault.holdings.region]:
-        return
-    removed = read_holding(image)
-    left = vault.holdings.own(removed.token, removed.merchant_id)
-    if left is None or left.locked.card_key != removed.locked.card_key:
-        vault.safe.destroy(removed.token, removed.locked)
+    image = change["OldImage" if record["eventName"] == "REMOVE" else "NewImage"]
+    token, holding = key_of(image)
+    merchant_id, _, region = holding.split("#")
+    if region != vault.region:
+        if record["eventName"] != "REMOVE":
+            vault.keeping.destroy(token, merchant_id, int(image["shredded_at"]["N"]))
+    elif "card_key" in image:
+        vault.keeping.destroy_key(token, merchant_id, image["card_key"]["S"])

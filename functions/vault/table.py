@@ -1,5 +1,6 @@
 """DynamoDB as the vault uses it: botocore without resources, `#name` for attributes, conditions as answers."""
 
+import logging
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -8,6 +9,8 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+logging.getLogger("botocore").setLevel(logging.WARNING)  # it shows every request, card keys included, at DEBUG
 
 Item = dict[str, Any]  # in DynamoDB's own typed form
 Key = tuple[str, str]  # `token` and `holding`, the key of both of the vault's tables

@@ -1,115 +1,129 @@
-"""Walks over all of a region's cards, page by page: to count them, to encrypt them anew, or to shred a merchant's.
+"""Walks over all of a region's cards, or card keys, page by page.
+
+| task | does |
+|---|---|
+| `census` | counts the cards, by use and by key version |
+| `rewrap` | encrypts every card under version `kek_version` of the key-encryption key, which must be current |
+| `repair` | finishes shreddings, and drops holdings whose card key is gone |
+| `sweep_keys` | destroys card keys that no holding names: a crash left them behind |
+| `shred_merchant` | shreds every card of `merchant_id` |
 
 A job remembers where it is (`job#<name>`, region), so whoever stops it can start it again. Each region walks over its
-own holdings.
+own items.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from functions.vault.errors import CardKeyMissing, CiphertextRefused, InvalidRequest, UnwrapRefused
 from functions.vault.holdings import Holding, read_holding
 from functions.vault.ring import MINIMUM_LEAD
-from functions.vault.table import Item, Table, key_of
+from functions.vault.table import Item, Table, integer, key_of
 from functions.vault.vault import Vault, check_identifier
 
 MAXIMUM_PAGE = 1_000
+KEY_AGE = 3_600
+"""Seconds after which a card key that nothing names was left behind: a holding follows its key within seconds."""
 
 _JOB = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,99}")
 
-Visit = Callable[[Holding], str]
-"""What came of a holding: "changed", "refused" (it does not open, and needs a human), or "" for nothing."""
+Visit = Callable[[Item], list[str]]
+"""What came of an item: `changed`, and how it is counted; nothing for an item that is none of ours."""
 
 
-def walk(
-    vault: Vault, tokens: Table, job: object, task: object, merchant_id: object, limit: object, now: float
-) -> dict[str, Any]:
-    """Works on the next page of a job: `{"seen", "changed", "counts", "done"}`, sums since it began. A job that is done
-    stays done. Raises InvalidRequest for a job or task that cannot be."""
+def walk(vault: Vault, tokens: Table, card_keys: Table, event: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Works on the next page of a job (`job`, `task`, `merchant_id`, `kek_version`, `limit`): `{"seen", "changed",
+    "counts", "done"}`, sums since it began. A job that is done stays done. Raises InvalidRequest for what cannot be."""
+    job, limit = event["job"], event["limit"]
     if not isinstance(job, str) or not _JOB.fullmatch(job):
         raise InvalidRequest("job must be a name of small letters, digits and _ . : -")
-    if not isinstance(limit, int) or not 0 < limit <= MAXIMUM_PAGE:
+    if type(limit) is not int or not 0 < limit <= MAXIMUM_PAGE:
         raise InvalidRequest(f"limit must be 1 to {MAXIMUM_PAGE}")
-    visit = _visit(vault, task, merchant_id, now)
-    key = (f"job#{job}", vault.holdings.region)
-    progress = _progress(tokens.get(key), str(task), merchant_id)
-    if progress["done"]:
-        return _shown(progress)
-    items, following = tokens.page(limit, progress["next"])
-    for holding in _own_holdings(items, vault.holdings.region):
-        progress["seen"] += 1
-        outcome = visit(holding)
-        progress["changed"] += outcome == "changed"
-        progress["counts"].update([*_classes(holding), *(["refused"] if outcome == "refused" else [])])
-    progress |= {"next": following, "done": following is None}
-    tokens.put(key, {"progress": {"S": json.dumps(progress)}, "kind": {"S": "job"}})
-    return _shown(progress)
+    visit = _visit(vault, event, now)
+    asked = {name: event[name] for name in ("task", "merchant_id", "kek_version")}
+    progress = _progress(tokens.get((f"job#{job}", vault.region)), asked)
+    if not progress["done"]:
+        items, following = (card_keys if event["task"] == "sweep_keys" else tokens).page(limit, progress["next"])
+        for item in items:
+            outcome = visit(item)
+            progress["seen"] += bool(outcome)
+            progress["changed"] += "changed" in outcome
+            progress["counts"].update(name for name in outcome if name not in ("seen", "changed"))
+        progress |= {"next": following, "done": following is None}
+        tokens.put((f"job#{job}", vault.region), {"progress": {"S": json.dumps(progress)}, "kind": {"S": "job"}})
+    return {name: progress[name] for name in ("seen", "changed", "done")} | {"counts": dict(progress["counts"])}
 
 
-def _visit(vault: Vault, task: object, merchant_id: object, now: float) -> Visit:
-    if task == "census":
-        return lambda _: ""
+def _visit(vault: Vault, event: Mapping[str, Any], now: float) -> Visit:
+    task, merchant_id = event["task"], event["merchant_id"]
+    visits: dict[object, Callable[[Holding], list[str]]] = {
+        "census": _classes,
+        "rewrap": lambda holding: _rewrap(vault, holding, now),
+        "repair": lambda holding: ["seen", *(["changed"] if vault.keeping.repair(holding) else [])],
+        "shred_merchant": lambda holding: _shred(vault, holding, merchant_id, now),
+    }
     if task == "rewrap":
-        _check_old_writers_gone(vault, now)
-        return lambda holding: _rewrap(vault, holding, now)
+        _check_everybody_uses(vault, event["kek_version"], now)
     if task == "shred_merchant":
         check_identifier("merchant_id", merchant_id)
-        return lambda holding: _shred(vault, holding, merchant_id, now)
-    raise InvalidRequest("task must be census, rewrap or shred_merchant")
+    if task == "sweep_keys":
+        return lambda item: _sweep(vault, item, now)
+    if task not in visits:
+        raise InvalidRequest(f"task must be sweep_keys, {', '.join(map(str, visits))}")
+    return lambda item: visits[task](read_holding(item)) if _is_own_card(item, vault.region) else []
 
 
-def _check_old_writers_gone(vault: Vault, now: float) -> None:
-    """A card that is still written under the old key after the walk has passed it would be missed."""
-    newest = vault.rings.read().of("kek")[-1]
-    if newest.current_from + MINIMUM_LEAD > now and newest.number > 1:
+def _check_everybody_uses(vault: Vault, version: object, now: float) -> None:
+    """A card that is still written under an older key after the walk has passed it would be missed."""
+    current = vault.rings.read().current("kek", now)
+    if current.number != version:
+        raise InvalidRequest(f"version {current.number} of the key-encryption key is current here: wait, or rotate it")
+    if version != 1 and current.current_from + MINIMUM_LEAD > now:
         raise InvalidRequest(f"too early: begin {MINIMUM_LEAD} seconds after the new key has become current")
 
 
-def _rewrap(vault: Vault, holding: Holding, now: float) -> str:
-    if vault.safe.current(holding, now):
-        return ""
+def _rewrap(vault: Vault, holding: Holding, now: float) -> list[str]:
     try:
-        return "changed" if vault.holdings.relock(holding, vault.safe.renew(holding, now)) else ""
+        renewed = vault.keeping.renew(holding, now)
     except CardKeyMissing:
-        return ""  # it is being shredded
+        return ["seen", "without_key"]  # it is being shredded, or a case for `repair`
     except (CiphertextRefused, UnwrapRefused):
-        return "refused"  # one altered card must not hold up all others
+        return ["seen", "refused"]  # one altered card must not hold up all others
+    return ["seen", "changed"] if renewed else ["seen"]
 
 
-def _shred(vault: Vault, holding: Holding, merchant_id: object, now: float) -> str:
+def _shred(vault: Vault, holding: Holding, merchant_id: object, now: float) -> list[str]:
     if holding.merchant_id != merchant_id:
-        return ""
-    return "changed" if vault.shred(holding.token, holding.merchant_id, now)["result"] == "shredded" else ""
+        return ["seen"]
+    return ["seen", *(["changed"] if vault.keeping.shred(holding.token, holding.merchant_id, now) else [])]
 
 
-def _own_holdings(items: list[Item], region: str) -> list[Holding]:
-    return [read_holding(item) for item in items if key_of(item)[1].split("#")[1:] == ["card", region]]
+def _sweep(vault: Vault, item: Item, now: float) -> list[str]:
+    token, name = key_of(item)
+    merchant_id, region, _ = name.split("#")
+    if region != vault.region:
+        return []
+    if (integer(item, "created_at") or 0) > now - KEY_AGE:
+        return ["seen"]
+    return ["seen", *(["changed"] if vault.keeping.destroy_key(token, merchant_id, name) else [])]
+
+
+def _is_own_card(item: Item, region: str) -> bool:
+    return key_of(item)[1].split("#")[1:] == ["card", region] and "ciphertext" in item
 
 
 def _classes(holding: Holding) -> list[str]:
     locked = holding.locked
     use = "used" if holding.used else "unused"
-    return [use, f"token_key_{locked.token_key_version}", f"kek_{locked.kek_version}"]
+    return ["seen", use, f"token_key_{locked.token_key_version}", f"kek_{locked.kek_version}"]
 
 
-def _progress(item: Item | None, task: str, merchant_id: object) -> dict[str, Any]:
-    begun = {
-        "task": task,
-        "merchant_id": merchant_id,
-        "seen": 0,
-        "changed": 0,
-        "counts": {},
-        "next": None,
-        "done": False,
-    }
+def _progress(item: Item | None, asked: Mapping[str, Any]) -> dict[str, Any]:
+    begun = {**asked, "seen": 0, "changed": 0, "counts": {}, "next": None, "done": False}
     progress: dict[str, Any] = begun if item is None else json.loads(item["progress"]["S"])
-    if (progress["task"], progress["merchant_id"]) != (task, merchant_id):
+    if any(progress[name] != value for name, value in asked.items()):
         raise InvalidRequest("the job of that name is another one")
     return progress | {"counts": Counter(progress["counts"])}
-
-
-def _shown(progress: dict[str, Any]) -> dict[str, Any]:
-    return {name: progress[name] for name in ("seen", "changed", "done")} | {"counts": dict(progress["counts"])}

@@ -90,6 +90,12 @@ class PrfKeyStore(ABC):
         return f"{type(self).__name__}({self.label})"
 
 
+def kek_version_of(wrapped: bytes) -> int:
+    """Which version of the KEK wrapped a key, as the wrapped key says."""
+    version: int = _HEADER.unpack(wrapped[: _HEADER.size])[1]
+    return version
+
+
 def require_version(version: int) -> None:
     """Raises InvalidRequest unless a wrapped key can name the version."""
     if not 1 <= version <= MAX_VERSION:

@@ -59,7 +59,7 @@ def test_rotating_every_key_under_load_loses_no_request(cloud, cli):
         for thread in threads:
             thread.result()
 
-    assert "every card is under version 2" in rotated.stdout
+    assert "everything is under version 2" in rotated.stdout
     assert len(load.answers) > 50
     assert [answer for answer in load.answers if answer.status != 201] == []
     versions = {answer.body["card"]["token"][:5] for answer in load.answers}

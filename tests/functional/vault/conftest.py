@@ -188,8 +188,10 @@ class VaultUnderTest:
     def keys(self, do: str, **fields: Any) -> dict[str, Any]:
         return app.key_ring({"do": do, **fields}, None)
 
-    def walk(self, task: str, job: str, merchant: str | None = None, limit: int = 1000) -> dict[str, Any]:
-        event = {"task": task, "job": job, "merchant_id": merchant, "limit": limit}
+    def walk(
+        self, task: str, job: str, merchant: str | None = None, limit: int = 1000, kek: int | None = None
+    ) -> dict[str, Any]:
+        event = {"task": task, "job": job, "merchant_id": merchant, "kek_version": kek, "limit": limit}
         return app.walk(event, None)
 
     def fault(self, call: Any) -> VaultError:

@@ -320,7 +320,8 @@ def test_ciphertext_of_a_similar_card_made_for_this_token_is_refused(vault):
     token = vault.token()
     inner = app._vault()
     similar = PAN[:6] + "000000" + PAN[-4:]  # same BIN and last four
-    locked = inner.safe.lock(similar, token, inner.rings.ring().token_keys[0], "mer_1", vault.now)
+    key = inner.rings.ring().token_keys[0]
+    locked = inner.keeping._safe.lock(similar, token, key, "mer_1", vault.now)
     vault.change(vault.item(token), ciphertext=locked.ciphertext, card_key=locked.card_key)
 
     with pytest.raises(CiphertextRefused):

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from functions.vault import app
+from functions.vault import app, keeping
 from functions.vault import vault as operations
 from functions.vault.errors import UnexpectedFault, VaultError
 from tests.functional.vault.envelopes import CARD, PAN
@@ -84,7 +84,7 @@ def test_foreign_exception_that_quotes_the_card_leaves_as_its_type_alone(vault, 
         except KeyError:
             raise ValueError(f"cannot parse {CARD}")  # noqa: B904
 
-    monkeypatch.setattr(operations, where, explode)
+    monkeypatch.setattr(keeping if where == "token_of" else operations, where, explode)
     with pytest.raises(UnexpectedFault) as fault:
         vault.submit({"sealed_card": envelope})
 

@@ -65,7 +65,7 @@ def test_rotation_of_the_kek_leaves_no_card_under_the_old_one(vault, operator, r
     operator.rotate_kek()
 
     assert operator.status()["ring"]["kek"] == {"version": 2, "next": None}
-    assert "every card is under version 2" in reports[-1]
+    assert "everything is under version 2" in reports[-1]
     assert {region: p.counts["kek_2"] for region, p in operator.census("after").items()} == {EAST: 3, WEST: 3}
     for region in (EAST, WEST):
         vault.move_to(region)
@@ -161,5 +161,5 @@ def test_shredding_a_merchant_takes_all_its_cards(vault, operator, reports):
 
 
 def test_refusal_is_told_in_the_vaults_words(operator):
-    with pytest.raises(Refused, match=r"payments-vault-keys in us-east-1: lead_s must be at least"):
+    with pytest.raises(Refused, match=r"payments-vault-keys in us-east-1: lead_s must be 30 to"):
         operator.rotate("token", lead_s=1)

@@ -23,12 +23,13 @@ def test_provisioning_twice_keeps_every_key(blank_vault):
     assert blank_vault.items() == before
     assert first == {
         "kek": {"version": 1, "next": None},
-        "token": [{"version": 1, "current_from": blank_vault.now}],
+        "token": [{"version": 1, "current_from": blank_vault.now, "kek_version": 1}],
         "sealing": [
             {
                 "version": 1,
                 "kid": blank_vault.jwk()["kid"],
                 "current_from": blank_vault.now,
+                "kek_version": 1,
                 "retires_at": None,
             }
         ],

@@ -155,9 +155,9 @@ def test_note_of_an_envelope_lives_as_long_as_the_envelope_opens(vault):
     served(vault, envelope, "pay_1")
     (note,) = [item for item in vault.items() if item["token"].startswith("envelope#")]
 
-    assert note["expires_at"] == vault.now + 300 + 60
+    assert note["delete_after"] == vault.now + 300 + 60
     assert PAN not in str(note)
-    vault.now = int(note["expires_at"])
+    vault.now = int(note["delete_after"])
     assert served(vault, envelope, "pay_1") == "sealed_card_invalid"
 
 
