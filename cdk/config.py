@@ -5,7 +5,7 @@ Everything that differs between the local cloud and production is decided in thi
 Context values (``cdk synth --context name=value``):
 
 - ``environment``: ``local`` or ``production`` (default)
-- ``card_network_url``: base URL of the card network, required in production
+- ``card_network_url``: base URL of the card network, required and https in production
 - ``key_store``: where the vault's keys are, required in production: a PKCS#11 URI without ``pin-source``; locally also
   ``file:<absolute path>``
 - ``cloudhsm_client``, ``cloudhsm_restored_group``: what docs/cloudhsm.md brings forth, required in production
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cdk import key_store
-from cdk.context import ConfigError, Context, by_region, flag, text
+from cdk.context import ConfigError, Context, by_region, flag, https, text
 from cdk.key_store import CloudHsm
 
 Environment = Literal["local", "production"]
@@ -117,7 +117,7 @@ class Config:
     """What is done with and to the vault past its callers is recorded, and raises an alarm."""
     reserve_concurrency: bool
     enforce_tls: bool
-    """Queues and topics refuse plain HTTP."""
+    """Queues and topics refuse plain HTTP, and the API refuses old versions of TLS."""
     private_webhook_endpoints: bool
     metric_math: bool
     log_retention_days: int
@@ -167,11 +167,10 @@ def read(context: Context) -> Config:
         raise ConfigError(f"environment must be local or production, not {environment!r}")
     local = environment == "local"
     base_only = flag(context, "vault_base_only", default=False)
-    network_url = "http://127.0.0.1:8090" if local else "" if base_only else None
     return Config(
         environment=environment,
         account=LOCAL_ACCOUNT if local else context("account") or _required_account(),
-        card_network_url=text(context, "card_network_url", network_url),
+        card_network_url=_card_network_url(context, local, base_only),
         key_store=_key_store(context, local, base_only),
         cloudhsm=None if local else key_store.read_cloudhsm(context, REGIONS, complete=not base_only),
         vault_base_only=base_only,
@@ -202,6 +201,12 @@ def _required_account() -> str:
     if not account:
         raise ConfigError("no AWS account: run through the CDK CLI with credentials, or give --context account=…")
     return account
+
+
+def _card_network_url(context: Context, local: bool, base_only: bool) -> str:
+    if local:
+        return text(context, "card_network_url", "http://127.0.0.1:8090")
+    return "" if base_only else https(context, "card_network_url")
 
 
 def _key_store(context: Context, local: bool, base_only: bool) -> str:

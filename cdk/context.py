@@ -19,6 +19,14 @@ def text(context: Context, name: str, default: str | None = None) -> str:
     return str(value)
 
 
+def https(context: Context, name: str) -> str:
+    """A required URL that nobody can read along on the way to."""
+    url = text(context, name)
+    if not url.startswith("https://"):
+        raise ConfigError(f"{name} must begin with https:// in production")
+    return url
+
+
 def flag(context: Context, name: str, *, default: bool) -> bool:
     """``true`` or ``false``."""
     value = context(name)

@@ -19,8 +19,13 @@ BUS = "payments"
 SAGA = "payments-charge"
 API = "payments"
 API_STAGE = "live"
+STORE_A_CARD = "/api/v1/tokens/POST"
 ALARM_TOPIC = "payments-alarms"
 DETOKENIZE = "payments-vault-detokenize"
+SHRED = "payments-vault-shred"
+SHREDDER = "payments-vault-shredder"
+OPERATORS_OWN = ("payments-vault-keys", "payments-vault-walk")
+"""Functions that nobody but an operator has a reason to call."""
 CRYPTO_USER = "payments/vault/crypto-user"
 
 NETWORK_QUEUE = "payments-network"
@@ -83,6 +88,16 @@ def network_role(scope: Construct) -> str:
     """Name of the network worker's role in the scope's region. What watches the vault, and an organization's policies,
     must know it; IAM is global, so the region is part of it."""
     return f"payments-network-{Stack.of(scope).region}"
+
+
+def api_role(scope: Construct) -> str:
+    """Name of the role of ``payments-api`` in the scope's region, which the audit trail must know."""
+    return f"payments-api-{Stack.of(scope).region}"
+
+
+def sessions_of(scope: Construct, role: str) -> str:
+    """Beginning of the ARN of whoever acts in a role."""
+    return Stack.of(scope).format_arn(service="sts", region="", resource="assumed-role", resource_name=f"{role}/")
 
 
 def network_role_arn(scope: Construct) -> str:

@@ -27,22 +27,17 @@ VAULT_RIGHTS = {
         tokens=("GetItem", "PutItem", "Query", "UpdateItem"), card_keys=("DeleteItem", "GetItem", "PutItem")
     ),
     "store": Rights(tokens=("GetItem", "PutItem", "Query", "UpdateItem"), card_keys=("DeleteItem", "PutItem")),
-    "detokenize": Rights(
-        tokens=("GetItem", "PutItem", "Query", "UpdateItem"), card_keys=("DeleteItem", "GetItem", "PutItem")
-    ),
+    "detokenize": Rights(tokens=("GetItem", "Query", "UpdateItem"), card_keys=("DeleteItem", "GetItem", "PutItem")),
     "release": Rights(tokens=("UpdateItem",), opens_key_store=False),
-    "shred": Rights(
-        tokens=("DeleteItem", "GetItem", "Query", "UpdateItem"), card_keys=("DeleteItem",), opens_key_store=False
-    ),
-    "shredder": Rights(
-        tokens=("DeleteItem", "GetItem", "UpdateItem"), card_keys=("DeleteItem",), opens_key_store=False
-    ),
+    "shred": Rights(tokens=("GetItem", "Query", "UpdateItem"), card_keys=("DeleteItem",), opens_key_store=False),
+    "shredder": Rights(tokens=("GetItem", "UpdateItem"), card_keys=("DeleteItem",), opens_key_store=False),
     "public-key": Rights(tokens=("Query",)),
     "walk": Rights(
-        tokens=("DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"), card_keys=("DeleteItem", "GetItem")
+        tokens=("DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"),
+        card_keys=("DeleteItem", "GetItem", "Scan"),
     ),
     "keys": Rights(tokens=("DeleteItem", "PutItem", "Query", "UpdateItem")),
-    "key-check": Rights(),
+    "key-check": Rights(tokens=("Query",)),
 }
 """Function, without ``payments-vault-``, to its rights."""
 

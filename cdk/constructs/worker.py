@@ -98,9 +98,14 @@ def alarm(
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
-    topic = sns.Topic.from_topic_arn(scope, f"{construct_id}Topic", names.alarm_topic_arn(scope))
-    made.add_alarm_action(actions.SnsAction(topic))
+    tell(made)
     return made
+
+
+def tell(made: cloudwatch.AlarmBase) -> None:
+    """Let the alarm tell the platform's topic."""
+    topic = sns.Topic.from_topic_arn(made, "Topic", names.alarm_topic_arn(made))
+    made.add_alarm_action(actions.SnsAction(topic))
 
 
 def _queue(scope: Construct, name: str, config: Config, **properties: object) -> sqs.Queue:

@@ -27,6 +27,15 @@ VAULT_FUNCTIONS = {
 RATE_LIMIT = 200_000
 BURST_LIMIT = 100_000
 
+# The same for storing a card, all merchants together. A token is a function of the card's number, so whoever may store
+# cards can try numbers until one has a known token; and cards are stored far less often than they are charged.
+STORE_RATE_LIMIT = RATE_LIMIT // 100
+STORE_BURST_LIMIT = BURST_LIMIT // 100
+
+TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+"""TLS 1.3, or 1.2 with forward secrecy only: the strictest that clients without TLS 1.3 can use. API Gateway's own
+default for a regional API is TLS 1.0 and newer."""
+
 AUTHORIZER_CACHE_S = 60
 """How long a revoked key may still be accepted."""
 
@@ -91,6 +100,7 @@ class ApiStack(Stack):
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },
+            role_name=names.api_role(self),
         )
         tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
         function.allow(("dynamodb:GetItem",), *tables)
@@ -119,6 +129,11 @@ class ApiStack(Stack):
         )
 
     def _rest_api(self) -> apigateway.RestApi:
+        """The API and its one stage.
+
+        The stage is not traced: its trace would hold the URL of a request, and somebody may type a card number into
+        it. The traces of the functions and of the saga begin behind it.
+        """
         log = logs.LogGroup(
             self,
             "AccessLog",
@@ -137,14 +152,17 @@ class ApiStack(Stack):
                 stage_name=names.API_STAGE,
                 throttling_rate_limit=RATE_LIMIT,
                 throttling_burst_limit=BURST_LIMIT,
+                method_options={names.STORE_A_CARD: _method(STORE_RATE_LIMIT, STORE_BURST_LIMIT)},
                 access_log_destination=apigateway.LogGroupLogDestination(log),
                 access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG_FIELDS)),
                 logging_level=apigateway.MethodLoggingLevel.OFF,
                 data_trace_enabled=False,
                 metrics_enabled=True,
-                tracing_enabled=True,
+                tracing_enabled=False,
             ),
         )
+        if self._config.enforce_tls:
+            _refuse_old_tls(api)
         self._acknowledge(api)
         return api
 
@@ -195,3 +213,23 @@ class ApiStack(Stack):
             "AmazonAPIGatewayPushToCloudWatchLogs]",
             "API Gateway's one role per account and region to write access logs",
         )
+
+
+def _method(rate: int, burst: int) -> apigateway.MethodDeploymentOptions:
+    """Limits of one route. Its settings take the place of the stage's, so what is not to be logged is said again."""
+    return apigateway.MethodDeploymentOptions(
+        throttling_rate_limit=rate,
+        throttling_burst_limit=burst,
+        logging_level=apigateway.MethodLoggingLevel.OFF,
+        data_trace_enabled=False,
+        metrics_enabled=True,
+    )
+
+
+def _refuse_old_tls(api: apigateway.RestApi) -> None:
+    """The construct does not know the setting yet. The access mode, which must go with it, refuses a request whose
+    Host is not the name that TLS was negotiated for."""
+    resource = api.node.default_child
+    assert isinstance(resource, apigateway.CfnRestApi)
+    resource.security_policy = TLS_POLICY
+    resource.endpoint_access_mode = "STRICT"

@@ -1,10 +1,11 @@
 """Who uses the vault past its callers, and who changes what guards it: recorded, and told to the alarm topic.
 
 CloudTrail's data events cost $0.10 per 100,000, which for every detokenization would be $1 per million charges, and
-CloudWatch Logs as much again. So only the one function that opens cards is watched, and the trail leaves out the calls
-of the one role that opens a card for every charge: in quiet times it records none. The function's own log says how
-often that role called it. The trail also records write events of management, without which EventBridge would not see
-them; the first such trail of an account is free, a further one costs $2 per 100,000 events.
+CloudWatch Logs as much again. So the trail knows only the functions that open cards, change keys, walk over all cards
+or destroy them, and it leaves out the calls of the roles that do so for every charge or deletion: in quiet times it
+records none. The functions' own logs say how often those roles called. The trail also records write events of
+management, without which EventBridge would not see them; the first such trail of an account is free, a further one
+costs $2 per 100,000 events.
 """
 
 from typing import Any
@@ -46,6 +47,31 @@ FUNCTION_EVENTS = (
 )
 """Beginnings of the names: the API's date stands behind them."""
 
+GUARDED_FUNCTIONS = ("payments-vault-", "payments-network", "payments-api")
+"""Beginnings of the names: the vault's functions, the one that may detokenize, and the one that hands out the vault's
+public key and sees raw cards."""
+
+TABLE_EVENTS = ("CreateBackup", "EnableKinesisStreamingDestination", "StartAwsBackupJob", "UpdateContinuousBackups")
+"""What would keep a card key past its deletion."""
+
+NETWORK_EVENTS = (
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "ModifySecurityGroupRules",
+    "RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+    "CreateVpcEndpoint",
+    "DeleteVpcEndpoints",
+    "ModifyVpcEndpoint",
+    "AcceptVpcPeeringConnection",
+    "AttachInternetGateway",
+    "CreateNatGateway",
+    "CreateRoute",
+    "CreateVpcPeeringConnection",
+    "DeleteFlowLogs",
+)
+"""Of any network in the region: the account has no other than the vault's, and these calls name theirs in many ways."""
+
 ROLE_EVENTS = (
     "PutRolePolicy",
     "DeleteRolePolicy",
@@ -62,7 +88,8 @@ GUARDED_ROLES = ("payments-vault-", "payments-network-", "payments-charge-", "pa
 
 
 class AuditStack(Stack):
-    """A trail, an alarm on every unexpected detokenization, rules on changes of keys, functions, trails and roles."""
+    """A trail, an alarm on every unexpected detokenization, and rules on changes of keys, functions, the table of card
+    keys, the network, trails and roles."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, config: Config, watched_keys: list[str], **kwargs: Any
@@ -81,11 +108,15 @@ class AuditStack(Stack):
         self._detokenize_alarm(log)
         self._topic = sns.Topic.from_topic_arn(self, "Alarms", names.alarm_topic_arn(self))
         self._tell("Keys", "kms", KEY_EVENTS, {"resources": {"ARN": watched_keys}})
-        functions = ("payments-vault-", names.function_arn(self, "payments-vault-"))
+        # A caller may name a function by its name, by its ARN or by the end of it.
+        functions = [{"wildcard": f"*{name}*"} for name in GUARDED_FUNCTIONS]
         self._tell("Functions", "lambda", _prefixes(FUNCTION_EVENTS), _parameter("functionName", functions))
+        card_keys = [{"suffix": names.VAULT_CARD_KEYS}]
+        self._tell("Tables", "dynamodb", TABLE_EVENTS, _parameter("tableName", card_keys))
+        self._tell("Network", "ec2", NETWORK_EVENTS, {})
         self._tell("Trails", "cloudtrail", TRAIL_EVENTS, {})
         if self.region == IAM_REGION:
-            self._tell("Roles", "iam", ROLE_EVENTS, _parameter("roleName", GUARDED_ROLES))
+            self._tell("Roles", "iam", ROLE_EVENTS, _parameter("roleName", _prefixes(GUARDED_ROLES)))
 
     def _trail(self, log: logs.LogGroup) -> cloudtrail.Trail:
         bucket = s3.Bucket(
@@ -116,13 +147,11 @@ class AuditStack(Stack):
         )
 
     def _select(self, trail: cloudtrail.Trail) -> None:
-        """Write events of management, and calls of the one function by anybody but its caller.
+        """Write events of management; every call of what only operators use; calls of detokenize by anybody but the
+        network worker; calls of shred by anybody but the API, which deletes cards for merchants.
 
         The trail's construct knows only the older selectors, which cannot tell one caller from another.
         """
-        sessions = self.format_arn(
-            service="sts", region="", resource="assumed-role", resource_name=f"{names.network_role(self)}/"
-        )
         selector = cloudtrail.CfnTrail.AdvancedFieldSelectorProperty
         management = [
             selector(field="eventCategory", equal_to=["Management"]),
@@ -131,28 +160,52 @@ class AuditStack(Stack):
         calls = [
             selector(field="eventCategory", equal_to=["Data"]),
             selector(field="resources.type", equal_to=["AWS::Lambda::Function"]),
+        ]
+        opened = [
+            *calls,
             selector(field="resources.ARN", starts_with=[names.function_arn(self, names.DETOKENIZE)]),
-            selector(field="userIdentity.arn", not_starts_with=[sessions]),
+            selector(field="userIdentity.arn", not_starts_with=[names.sessions_of(self, names.network_role(self))]),
+        ]
+        operated = [
+            *calls,
+            selector(
+                field="resources.ARN", starts_with=[names.function_arn(self, name) for name in names.OPERATORS_OWN]
+            ),
+        ]
+        shredded = [
+            *calls,
+            selector(
+                field="resources.ARN",
+                starts_with=[names.function_arn(self, names.SHRED)],
+                not_starts_with=[names.function_arn(self, names.SHREDDER)],
+            ),
+            selector(field="userIdentity.arn", not_starts_with=[names.sessions_of(self, names.api_role(self))]),
         ]
         resource = trail.node.default_child
         assert isinstance(resource, cloudtrail.CfnTrail)
         resource.event_selectors = None
         resource.advanced_event_selectors = [
-            cloudtrail.CfnTrail.AdvancedEventSelectorProperty(name="Management", field_selectors=management),
-            cloudtrail.CfnTrail.AdvancedEventSelectorProperty(name="Detokenize", field_selectors=calls),
+            cloudtrail.CfnTrail.AdvancedEventSelectorProperty(name=name, field_selectors=fields)
+            for name, fields in (
+                ("Management", management),
+                ("Detokenize", opened),
+                ("Operated", operated),
+                ("Shred", shredded),
+            )
         ]
 
     def _detokenize_alarm(self, log: logs.LogGroup) -> None:
         """Any call of the function that is not its caller's; CloudTrail may take a quarter of an hour to show it.
 
         The trail already leaves out the caller; the filter says so once more, should somebody widen the selectors. A
-        caller without a role (a user, the root) has no issuer, which only ``NOT EXISTS`` finds.
+        caller without a role (a user, the root) has no issuer, which only ``NOT EXISTS`` finds. A call of an unnamed
+        function counts too.
         """
-        issuer = "$.userIdentity.sessionContext.sessionIssuer.arn"
+        issuer, function = "$.userIdentity.sessionContext.sessionIssuer.arn", "$.resources[0].ARN"
         stranger = f'({issuer} NOT EXISTS) || ({issuer} != "{names.network_role_arn(self)}")'
-        pattern = (
-            '{ ($.eventSource = "lambda.amazonaws.com") && ($.eventCategory = "Data") && ' + f"({stranger})" + " }"
-        )
+        opening = f'({function} NOT EXISTS) || ({function} = "{names.function_arn(self, names.DETOKENIZE)}*")'
+        calls = '($.eventSource = "lambda.amazonaws.com") && ($.eventCategory = "Data")'
+        pattern = f"{{ {calls} && ({opening}) && ({stranger}) }}"
         logs.MetricFilter(
             self,
             "Strangers",
@@ -227,5 +280,5 @@ def _prefixes(beginnings: tuple[str, ...]) -> list[dict[str, str]]:
     return [{"prefix": beginning} for beginning in beginnings]
 
 
-def _parameter(name: str, beginnings: tuple[str, ...]) -> dict[str, Any]:
-    return {"requestParameters": {name: _prefixes(beginnings)}}
+def _parameter(name: str, patterns: list[dict[str, str]]) -> dict[str, Any]:
+    return {"requestParameters": {name: patterns}}

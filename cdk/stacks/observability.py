@@ -11,7 +11,7 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
-from cdk.constructs.worker import alarm
+from cdk.constructs.worker import alarm, tell
 
 _MINUTE = Duration.minutes(1)
 
@@ -20,6 +20,9 @@ LATENCY_BUDGET_MS = 300
 
 
 STREAM_LAG_MS = 300_000
+
+UNUSUAL_STD_DEVS = 4
+"""How many standard deviations above the expected count are still usual: wide, so that a busy hour wakes nobody."""
 
 WATCHED = (
     "payments-vault-tokenize",
@@ -47,6 +50,8 @@ class ObservabilityStack(Stack):
         self._topic(config)
         sagas = {name: _saga(self, f"Executions{name}") for name in ("Failed", "TimedOut")}
         latency, errors = _api("Latency", "p99"), _api("5XXError", "Sum")
+        if config.metric_math:
+            self._stored_cards()
         for name, metric in sagas.items():
             alarm(
                 self,
@@ -113,6 +118,27 @@ class ObservabilityStack(Stack):
         )
         if config.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+
+    def _stored_cards(self) -> None:
+        """Many cards stored at once may be somebody who tries numbers until one has a token that he knows.
+
+        What is usual differs from platform to platform, so CloudWatch learns it: it needs two weeks for that.
+        """
+        resource, method = names.STORE_A_CARD.rsplit("/", 1)
+        dimensions = {"ApiName": names.API, "Stage": names.API_STAGE, "Resource": resource, "Method": method}
+        calls = _metric("AWS/ApiGateway", "Count", "Sum", dimensions).with_(period=Duration.minutes(5))
+        made = cloudwatch.AnomalyDetectionAlarm(
+            self,
+            "StoredCards",
+            alarm_name="payments-api-tokens-unusual",
+            alarm_description="Far more cards are stored than usual: perhaps somebody tries card numbers",
+            metric=calls,
+            std_devs=UNUSUAL_STD_DEVS,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_UPPER_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        tell(made)
 
     def _dashboard(self, sagas: list[cloudwatch.Metric], latency: cloudwatch.Metric, errors: cloudwatch.Metric) -> None:
         queues = (names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE)

@@ -40,7 +40,7 @@ class VaultBaseStack(Stack):
         self.keys = {table: self._key(table) for table in names.VAULT_TABLES}
         self.tokens_stream_arn = None
         if config.defines_global_tables(self.region):
-            self.tokens_stream_arn = self._table(names.VAULT_TOKENS, ttl="expires_at").table_stream_arn
+            self.tokens_stream_arn = self._table(names.VAULT_TOKENS, ttl="delete_after").table_stream_arn
             self._card_keys()
         self.network = VaultNetwork(self, "Network", config=config, region=self.region)
         self.hsm = self._hsm() if config.cloudhsm else None

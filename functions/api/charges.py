@@ -51,7 +51,7 @@ def charge() -> Response[Any]:
     event = router.current_event
     merchant, key = exchange.merchant(event), exchange.idempotency_key(event)
     exchange.refuse_misplaced_cards(event)
-    request = requests.parse_charge(exchange.body(event), key)
+    request = sealing.accepted(requests.parse_charge(exchange.body(event), key))
     payment_id = identifiers.payment_id(merchant.merchant_id, key or "")
     stored = books.find(payment_id)
     if stored:

@@ -19,7 +19,6 @@ class StoredCard(msgspec.Struct, tag_field="object", tag="token"):
     brand: Brand
     network: str
     bin: Annotated[str, Meta(description="The first six digits.")]
-    bin8: Annotated[str | None, Meta(description="The first eight digits, where the number is long enough.")]
     last4: str
     exp_month: int
     exp_year: int
@@ -64,7 +63,6 @@ class CardFacts(msgspec.Struct):
     last4: str
     exp_month: int
     exp_year: int
-    bin8: str | None = None
 
 
 class Failure(msgspec.Struct):

@@ -17,16 +17,22 @@ ENVELOPE_SECONDS = 300
 Request = TypeVar("Request", ChargeRequest, TokenRequest)
 
 
+def accepted(request: Request) -> Request:
+    """The request, if it may have the card it has. Raises `InvalidRequest` where raw cards are not accepted."""
+    if request.card is not None and not settings().raw_cards_allowed:
+        raise InvalidRequest("raw_card_refused", "Send a sealed card: raw cards are not accepted here.", param="card")
+    return request
+
+
 def sealed(request: Request, merchant_id: str, nonce: str) -> Request:
     """The request with its raw card sealed, if it has one; `nonce` names what the envelope is for.
 
-    Raises `InvalidRequest` where raw cards are not accepted, and what `seal` raises.
+    Raises what `accepted` and `seal` raise.
     """
-    if request.card is None:
+    card = accepted(request).card
+    if card is None:
         return request
-    if not settings().raw_cards_allowed:
-        raise InvalidRequest("raw_card_refused", "Send a sealed card: raw cards are not accepted here.", param="card")
-    return msgspec.structs.replace(request, card=None, sealed_card=seal(request.card, merchant_id, nonce))
+    return msgspec.structs.replace(request, card=None, sealed_card=seal(card, merchant_id, nonce))
 
 
 def seal(card: RawCard, merchant_id: str, nonce: str) -> str:

@@ -7,6 +7,7 @@ CARD_FACTS = {
     "brand": "visa",
     "network": "visa",
     "bin": "424242",
+    "bin8": "42424242",
     "last4": "4242",
     "exp_month": 12,
     "exp_year": 2031,

@@ -1,7 +1,9 @@
 """The API: routes, who is let in, what is logged, and how it says no."""
 
 import json
+import re
 
+from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
 
@@ -64,14 +66,68 @@ def test_the_authorizer_reads_the_authorization_header_and_is_cached_a_minute(de
 def test_the_stage_is_throttled_and_logs_nothing_a_client_wrote(deployment: Synthesized) -> None:
     (stage,) = (r["Properties"] for r in _api(deployment).values() if r["Type"] == "AWS::ApiGateway::Stage")
 
-    (settings,) = stage["MethodSettings"]
-    assert settings["DataTraceEnabled"] is False
-    assert settings["LoggingLevel"] == "OFF"
-    assert settings["ThrottlingRateLimit"]
-    assert settings["ThrottlingBurstLimit"]
+    for settings in stage["MethodSettings"]:
+        assert settings["DataTraceEnabled"] is False
+        assert settings["LoggingLevel"] == "OFF"
+        assert settings["ThrottlingRateLimit"]
+        assert settings["ThrottlingBurstLimit"]
     logged = set(json.loads(stage["AccessLogSetting"]["Format"]).values())
     assert not [value for value in logged if any(word in value for word in ("path", "query", "header", "userAgent"))]
     assert "$context.resourcePath" in logged
+
+
+def test_the_stage_is_not_traced_because_a_trace_holds_the_url(deployment: Synthesized) -> None:
+    (stage,) = (r["Properties"] for r in _api(deployment).values() if r["Type"] == "AWS::ApiGateway::Stage")
+
+    assert stage["TracingEnabled"] is False
+
+
+def test_cards_are_stored_at_a_rate_of_their_own(deployment: Synthesized) -> None:
+    """Whoever may store cards can try numbers until one has a known token."""
+    (stage,) = (r["Properties"] for r in _api(deployment).values() if r["Type"] == "AWS::ApiGateway::Stage")
+
+    settings = {
+        f"{one['HttpMethod']} {one['ResourcePath'].replace('~1', '/')[1:]}": one for one in stage["MethodSettings"]
+    }
+    assert set(settings) == {"* *", "POST /api/v1/tokens"}
+    assert set(settings["* *"]) == set(settings["POST /api/v1/tokens"]), "what a route leaves out is not the stage's"
+    for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit"):
+        assert settings["POST /api/v1/tokens"][limit] * 10 <= settings["* *"][limit]
+    assert "POST /api/v1/tokens" in _routes(deployment)
+
+
+def test_an_unusual_number_of_stored_cards_raises_an_alarm(production: Synthesized) -> None:
+    alarms = [
+        alarm["Properties"]
+        for _, alarm in production.of_type("AWS::CloudWatch::Alarm")
+        if alarm["Properties"]["AlarmName"] == "payments-api-tokens-unusual"
+    ]
+
+    assert len(alarms) == 2
+    for alarm in alarms:
+        (calls,) = (one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one)
+        assert {one["Name"]: one["Value"] for one in calls["Metric"]["Dimensions"]} == {
+            "ApiName": "payments",
+            "Stage": "live",
+            "Method": "POST",
+            "Resource": "/api/v1/tokens",
+        }
+        assert (calls["Metric"]["MetricName"], calls["Stat"]) == ("Count", "Sum")
+        assert alarm["ComparisonOperator"] == "GreaterThanUpperThreshold"
+        assert text(alarm["AlarmActions"][0]).endswith(":payments-alarms")
+
+
+def test_production_refuses_old_versions_of_tls(production: Synthesized, local: Synthesized) -> None:
+    apis = [api["Properties"] for _, api in production.of_type("AWS::ApiGateway::RestApi")]
+
+    assert len(apis) == 2
+    for api in apis:
+        assert re.fullmatch(r"SecurityPolicy_TLS13_1_[23]_\w*PFS_\w+", api["SecurityPolicy"]), "forward secrecy too"
+        assert api["EndpointAccessMode"] == "STRICT", "a new policy must go with a mode"
+        assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}, "other endpoints have other policies"
+    assert not [
+        path for path, api in local.of_type("AWS::ApiGateway::RestApi") if "SecurityPolicy" in api["Properties"]
+    ]
 
 
 def test_gateway_errors_have_the_platforms_form(deployment: Synthesized) -> None:

@@ -1,5 +1,7 @@
 """What is recorded of the vault, and who is told when somebody goes past its callers."""
 
+from fnmatch import fnmatch
+
 import pytest
 
 from cdk.config import REGIONS
@@ -15,7 +17,8 @@ def test_only_production_keeps_a_trail(production: Synthesized, local: Synthesiz
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_the_trail_records_changes_and_every_strangers_call_of_detokenize(production: Synthesized, region: str) -> None:
+def test_the_trail_records_changes_operators_calls_and_every_strangers(production: Synthesized, region: str) -> None:
+    function, session = f"arn:aws:lambda:{region}:{ACCOUNT}:function:", f"arn:aws:sts::{ACCOUNT}:assumed-role/"
     trail = _one(production, region, "AWS::CloudTrail::Trail")
 
     selectors = {
@@ -25,13 +28,23 @@ def test_the_trail_records_changes_and_every_strangers_call_of_detokenize(produc
         }
         for selector in trail["AdvancedEventSelectors"]
     }
+    calls = {"eventCategory": {"Equals": ["Data"]}, "resources.type": {"Equals": ["AWS::Lambda::Function"]}}
     assert selectors == {
         "Management": {"eventCategory": {"Equals": ["Management"]}, "readOnly": {"Equals": ["false"]}},
-        "Detokenize": {
-            "eventCategory": {"Equals": ["Data"]},
-            "resources.type": {"Equals": ["AWS::Lambda::Function"]},
-            "resources.ARN": {"StartsWith": [f"arn:aws:lambda:{region}:{ACCOUNT}:function:payments-vault-detokenize"]},
-            "userIdentity.arn": {"NotStartsWith": [f"arn:aws:sts::{ACCOUNT}:assumed-role/payments-network-{region}/"]},
+        "Detokenize": calls
+        | {
+            "resources.ARN": {"StartsWith": [f"{function}payments-vault-detokenize"]},
+            "userIdentity.arn": {"NotStartsWith": [f"{session}payments-network-{region}/"]},
+        },
+        "Operated": calls
+        | {"resources.ARN": {"StartsWith": [f"{function}payments-vault-keys", f"{function}payments-vault-walk"]}},
+        "Shred": calls
+        | {
+            "resources.ARN": {
+                "StartsWith": [f"{function}payments-vault-shred"],
+                "NotStartsWith": [f"{function}payments-vault-shredder"],
+            },
+            "userIdentity.arn": {"NotStartsWith": [f"{session}payments-api-{region}/"]},
         },
     }
     assert "EventSelectors" not in trail, "a trail has either kind"
@@ -54,20 +67,29 @@ def test_a_single_strangers_call_raises_the_alarm(production: Synthesized, regio
     worker = f"arn:aws:iam::{ACCOUNT}:role/payments-network-{region}"
     assert f'{issuer} != "{worker}"' in found["FilterPattern"]
     assert f"{issuer} NOT EXISTS" in found["FilterPattern"], "a user or the root has no issuer"
+    opening = f"arn:aws:lambda:{region}:{ACCOUNT}:function:payments-vault-detokenize*"
+    assert f'$.resources[0].ARN = "{opening}"' in found["FilterPattern"], "an operator's call of another is none"
+    assert "$.resources[0].ARN NOT EXISTS" in found["FilterPattern"]
+    assert len(found["FilterPattern"]) <= 1024, "CloudWatch takes no more"
     (alarm,) = alarms
     assert (alarm["Namespace"], alarm["Statistic"]) == (metric["MetricNamespace"], "Sum")
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
     assert text(alarm["AlarmActions"][0]).endswith(":payments-alarms")
 
 
-def test_the_role_the_alarm_knows_is_the_one_that_may_invoke(production: Synthesized) -> None:
+@pytest.mark.parametrize(
+    ("logical_id", "name"), [("NetworkHandlerRole", "payments-network"), ("ApiRole", "payments-api")]
+)
+def test_the_roles_that_the_trail_knows_are_those_that_may_invoke(
+    production: Synthesized, logical_id: str, name: str
+) -> None:
     roles = {
         path.split("/")[0]: role["Properties"]["RoleName"]
         for path, role in production.of_type("AWS::IAM::Role")
-        if path.split("/")[2].startswith("NetworkHandlerRole")
+        if path.split("/")[2][:-8] == logical_id
     }
 
-    assert roles == {region: f"payments-network-{region}" for region in REGIONS}
+    assert roles == {region: f"{name}-{region}" for region in REGIONS}
 
 
 def test_the_log_is_encrypted_and_its_records_outlive_a_year(production: Synthesized) -> None:
@@ -89,7 +111,7 @@ def test_changes_of_what_guards_the_vault_are_told(production: Synthesized) -> N
         if path.split("/")[1] == "audit"
     }
 
-    kinds = ("keys", "functions", "trails")
+    kinds = ("keys", "functions", "tables", "network", "trails")
     assert set(rules) == {f"{region}/{kind}" for region in REGIONS for kind in kinds} | {"us-east-1/roles"}
     for name, rule in rules.items():
         (target,) = rule["Targets"]
@@ -101,6 +123,37 @@ def test_changes_of_what_guards_the_vault_are_told(production: Synthesized) -> N
     assert [
         name for name in ("TokensKey", "CardKeysKey", "HsmSecretKey") if not any(name in arn for arn in watched)
     ] == []
+    functions = rules["us-west-2/functions"]["EventPattern"]["detail"]["requestParameters"]["functionName"]
+    for name in ("payments-vault-store", "payments-network", "payments-api", f"{ACCOUNT}:function:payments-vault-keys"):
+        assert [one for one in functions if fnmatch(name, one["wildcard"])], name
+    assert not [one for one in functions if fnmatch("payments-fraud", one["wildcard"])]
+
+
+def test_what_would_keep_a_deleted_card_key_is_told(production: Synthesized) -> None:
+    for region in REGIONS:
+        detail = _rule(production, region, "tables")
+        assert {"UpdateContinuousBackups", "CreateBackup"} <= set(detail["eventName"])
+        assert detail["requestParameters"] == {"tableName": [{"suffix": "vault-card-keys"}]}, "the name or the ARN"
+
+
+def test_changes_of_the_vaults_walls_are_told(production: Synthesized) -> None:
+    for region in REGIONS:
+        detail = _rule(production, region, "network")
+        assert {"AuthorizeSecurityGroupEgress", "ModifySecurityGroupRules", "ModifyVpcEndpoint"} <= set(
+            detail["eventName"]
+        )
+        assert set(detail) == {"eventSource", "eventName"}, "whatever they are about"
+    networks = [path for path, _ in production.of_type("AWS::EC2::VPC")]
+    assert len(networks) == len(REGIONS), "the platform has no other network whose changes would be told as the vault's"
+
+
+def _rule(app: Synthesized, region: str, kind: str) -> dict:
+    (found,) = (
+        rule["Properties"]["EventPattern"]["detail"]
+        for path, rule in app.of_type("AWS::Events::Rule")
+        if path.startswith(f"{region}/audit/") and rule["Properties"]["Name"] == f"payments-vault-{kind}-changed"
+    )
+    return found
 
 
 def _one(app: Synthesized, region: str, kind: str) -> dict:

@@ -108,4 +108,4 @@ def test_what_may_expire_does(deployment: Synthesized) -> None:
         if "TimeToLiveSpecification" in table["Properties"]
     }
 
-    assert expiring == dict.fromkeys(("vault-tokens", "fraud-profiles", "balances"), "expires_at")
+    assert expiring == {**dict.fromkeys(("fraud-profiles", "balances"), "expires_at"), "vault-tokens": "delete_after"}

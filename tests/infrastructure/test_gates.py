@@ -68,6 +68,8 @@ PRODUCTION = {
     [
         ({"environment": "staging"}, "local or production"),
         ({**PRODUCTION, "card_network_url": None}, "card_network_url=… is required"),
+        ({**PRODUCTION, "card_network_url": "http://n.example"}, "must begin with https://"),
+        ({**PRODUCTION, "card_network_url": "HTTP://n.example"}, "must begin with https://"),
         ({**PRODUCTION, "key_store": None}, "key_store=… is required"),
         ({**PRODUCTION, "key_store": "file:/keys"}, "in an HSM"),
         ({**PRODUCTION, "key_store": "cloudhsm:x"}, "in an HSM"),

@@ -60,7 +60,8 @@ def test_nobody_may_delete_or_scan_a_table_but_those_of_the_vault_who_shred(depl
 
     assert found == {
         ("vault-tokens", "Scan"): {"WalkRole"},
-        ("vault-tokens", "DeleteItem"): {"ShredRole", "ShredderRole", "WalkRole", "KeysRole"},
+        ("vault-card-keys", "Scan"): {"WalkRole"},
+        ("vault-tokens", "DeleteItem"): {"WalkRole", "KeysRole"},
         ("vault-card-keys", "DeleteItem"): {
             "TokenizeRole",
             "StoreRole",

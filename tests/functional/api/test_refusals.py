@@ -2,8 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 
+from functions.api import sealing, vault
+from payments import books, regions
 from tests.functional.api.merchant import BODY, CARD, PAN, charge
 
 
@@ -108,6 +111,22 @@ def test_a_card_number_as_a_number_is_refused(call):
     status, answer, _ = charge(call, {**BODY, "amount": int(PAN)})
 
     assert (status, answer["error"]["code"]) == (400, "card_data_in_field")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/payments/charge", "/api/v1/tokens"])
+def test_where_raw_cards_are_not_allowed_one_is_refused_before_anything_is_looked_up(call, sagas, monkeypatch, path):
+    body = BODY if path.endswith("charge") else {"card": CARD}
+    assert call("POST", path, body)[0] == 201
+    closed = msgspec.structs.replace(sealing.settings(), raw_cards_allowed=False)
+    monkeypatch.setattr(sealing, "settings", lambda: closed)
+    for module, name in ((books, "find"), (regions, "primary"), (vault, "client")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("looked something up"))
+
+    status, answer, _ = call("POST", path, body)
+
+    assert (status, answer["error"]["code"]) == (400, "raw_card_refused")
+    assert PAN not in json.dumps(answer)
+    assert len(sagas) == path.endswith("charge"), "the one before"
 
 
 def test_a_card_number_as_the_idempotency_key_is_refused(call):

@@ -251,6 +251,7 @@ def test_holders_do_not_grow_with_every_charge(vault, other_region):
 
 
 def test_holding_is_deleted_by_ttl_a_month_after_it_has_expired_and_a_used_one_never(vault):
+    assert TTL_DELAY == 30 * 86_400
     token = vault.token()
     assert vault.item(token)["delete_after"] == vault.item(token)["expires_at"] + TTL_DELAY
     vault.release(token)
@@ -295,7 +296,8 @@ def test_copy_of_a_stale_holding_is_encrypted_under_the_current_kek(vault, clock
     vault.charge_token(token)
 
     assert vault.item(token)["kek_version"] == 2
-    vault.synchronize()
+    other = vault.item(token, region=WEST)
+    vault.table.delete_item(Key={"token": token, "holding": other["holding"]})  # only the copy is left
     if key_store.startswith("file:"):
         (tmp_path / "kek-1").unlink()
         app.forget_container()
