@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,7 +45,7 @@ def operator(vault, monkeypatch, reports):
         vault.replicate()
         vault.now += seconds
 
-    monkeypatch.setattr("local.vault.time.time", lambda: vault.now)
+    monkeypatch.setattr("local.vault.time", SimpleNamespace(time=lambda: vault.now))
     return Vault(lambda region: Functions(vault, region), reports.append, sleep)
 
 
