@@ -181,6 +181,21 @@ def bad_inputs(cloud, region):
         answer = merchant.charge(**{"card": CARD, **change})
         assert answer.status in (400, 402), (change, answer)
         assert not found_in(dump(answer.body)), change
+    stored = merchant.store_card(card=CARD)
+    assert stored.status == 201
+    assert not found_in(dump(stored.body))
+    for body in (
+        {"card": CARD, "description": PAN},
+        {"sealed_card": PAN},
+        {"token": PAN},
+        {"card": {**CARD, "cvc": PAN}},
+    ):
+        refused = merchant.store_card(**body)
+        assert refused.status in (400, 402), body
+        assert not found_in(dump(refused.body)), body
+    deleted = merchant.delete_card(PAN)
+    assert deleted.status == 404
+    assert not found_in(dump(deleted.body))
     assert merchant.charge(key=PAN, card=CARD).status == 400
     assert merchant.payment(PAN).status == 404
     url, key = cloud.endpoints["regions"][region]["api"], cloud.endpoints["merchant"]["api_key"]
