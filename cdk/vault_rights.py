@@ -33,8 +33,7 @@ VAULT_RIGHTS = {
     "shredder": Rights(tokens=("GetItem", "UpdateItem"), card_keys=("DeleteItem",), opens_key_store=False),
     "public-key": Rights(tokens=("Query",)),
     "walk": Rights(
-        tokens=("DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"),
-        card_keys=("DeleteItem", "GetItem", "Scan"),
+        tokens=("GetItem", "PutItem", "Query", "Scan", "UpdateItem"), card_keys=("DeleteItem", "GetItem", "Scan")
     ),
     "keys": Rights(tokens=("DeleteItem", "PutItem", "Query", "UpdateItem")),
     "key-check": Rights(tokens=("Query",)),

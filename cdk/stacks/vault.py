@@ -27,6 +27,9 @@ STREAM_BATCH = 100
 STREAM_PATIENCE = Duration.hours(12)
 """How long a record of the stream is repeated before it becomes a dead letter; half of what a stream keeps."""
 
+STREAM_RETRIES = 20
+"""Some ten minutes, with Lambda's growing pauses: longer than a hiccup, shorter than what others may wait."""
+
 _KEY_READ = ("kms:Decrypt", "kms:DescribeKey")
 _KEY_WRITE = ("kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
 _CHANGES = ("DeleteItem", "PutItem", "UpdateItem")
@@ -118,7 +121,9 @@ class VaultStack(Stack):
         )
 
     def _feed(self, shredder: PaymentsFunction) -> None:
-        """What the other region has shredded, and what has expired. Records are independent: one fails alone."""
+        """What the other region has shredded, and what has expired. Records are independent, but a stream waits for the
+        one that fails: after some minutes it goes to the dead letters, and `payments vault repair` does what it asked.
+        """
         stream = self._base.tokens_stream_arn or replica_stream_arn(self, "TokensStream", names.VAULT_TOKENS)
         shredder.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream)
         shredder.allow(("dynamodb:ListStreams",), "*")
@@ -140,6 +145,7 @@ class VaultStack(Stack):
             report_batch_item_failures=True,
             bisect_batch_on_error=True,
             max_record_age=STREAM_PATIENCE,
+            retry_attempts=STREAM_RETRIES,
             on_failure=event_sources.SqsDlq(dead_letters.queue),
         ).node.add_dependency(shredder.role)
 

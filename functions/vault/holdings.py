@@ -9,9 +9,7 @@ the name of its card key, and
 - `expires_at` (Unix seconds): from then on it counts as gone. DynamoDB's TTL deletes it `delete_after`, a month later:
   TTL is the one other writer of a holding, and by then nobody uses it;
 - `released_at`: the last attempt let go of it before it was ever used;
-- `used_at`, `kept_until`: set once a charge reached the network. A used holding never expires: `kept_until` is the end
-  of the year 9999, and `expires_at` takes it over. One update can therefore serve first and later uses:
-  `expires_at = if_not_exists(kept_until, …)`, where DynamoDB has no "set unless";
+- `used_at`: set once a charge reached the network. A used holding never expires;
 - `presented_at` (Unix milliseconds): when the merchant last presented the card itself;
 - `shredded_at` (Unix milliseconds): this region has destroyed what was presented until then. All that is left of a
   shredded card is this and the name of the key that was destroyed (`kind` is then `shredded`, and not `card`).
@@ -35,7 +33,7 @@ STORED = "stored"
 _FACTS = ("brand", "network", "bin", "last4")
 _OF_A_CARD = (
     *(*_FACTS, "bin8", "exp_month", "exp_year", "ciphertext", "token_key_version", "kek_version", "presented_at"),
-    *("holders", "expires_at", "delete_after", "released_at", "used_at", "kept_until"),
+    *("holders", "expires_at", "delete_after", "released_at", "used_at"),
 )
 """What a shredding removes."""
 
@@ -189,7 +187,7 @@ class Holdings:
     ) -> Holding | None:
         """The same card under a new card key, in place of ours, which has expired or does not open."""
         values = _values(facts, locked, presented_at) | _same(own)
-        return self._change(own.token, own.merchant_id, claim, now, _SET_CARD, values, _SAME)
+        return self._change(own.token, own.merchant_id, claim, now, _SET_CARD, values, _PRESENTED_NO_LATER)
 
     def present(self, own: Holding, facts: CardFacts, presented_at: int, claim: Claim, now: float) -> Holding | None:
         """Holds our living holding for a merchant who shows the card itself, and takes over the expiry date on it."""
@@ -200,7 +198,7 @@ class Holdings:
         }
         claim = Claim(used=True) if own.used else claim
         update = "#exp_month = :exp_month, #exp_year = :exp_year, #presented_at = :presented_at"
-        return self._change(own.token, own.merchant_id, claim, now, update, values, _SAME)
+        return self._change(own.token, own.merchant_id, claim, now, update, values, _PRESENTED_NO_LATER)
 
     def claim(self, own: Holding, claim: Claim, now: float) -> Holding | None:
         """Holds or uses our living holding."""
@@ -214,10 +212,11 @@ class Holdings:
         return _read(self._table.update(self._key(token, merchant_id), "DELETE #holders :holder", values, condition))
 
     def retire(self, own: Holding, now: float) -> bool:
-        """Gives a holding nobody holds or has used its grace period; False if somebody came first."""
+        """Gives a living holding nobody holds or has used its grace period; False if somebody came first."""
         ends = int(now) + RELEASE_GRACE
         values = _same(own) | {":now": number(int(now)), ":grace": number(ends), ":ttl": number(ends + TTL_DELAY)}
         condition = f"{_SAME} AND attribute_not_exists(#holders) AND attribute_not_exists(#used_at)"
+        condition += " AND #expires_at > :now"
         update = "SET #released_at = :now, #expires_at = :grace, #delete_after = :ttl"
         return self._table.update(self._key(own.token, own.merchant_id), update, values, condition) is not None
 
@@ -230,9 +229,12 @@ class Holdings:
             self._table.update(self._key(own.token, own.merchant_id), update, values, "#ciphertext = :old") is not None
         )
 
-    def shred(self, token: str, merchant_id: str, at: int) -> str | None:
+    def shred(self, token: str, merchant_id: str, at: int) -> tuple[bool, str | None]:
         """Removes our card, if it was presented until Unix millisecond `at`, and records the shredding, in one write.
-        The name of the card key that is to be destroyed, also when this was done before; None if there is none."""
+
+        Whether it is gone (it is not if it was presented later), and the name of the card key that is to be destroyed,
+        also when this was done before; None if there is none.
+        """
         values: Item = {":at": number(at), ":kind": {"S": "shredded"}}
         update = "SET #kind = :kind, #shredded_at = :at REMOVE " + ", ".join(f"#{name}" for name in _OF_A_CARD)
         condition = (
@@ -240,12 +242,16 @@ class Holdings:
             "(attribute_not_exists(#shredded_at) OR #shredded_at < :at)"
         )
         key = self._key(token, merchant_id)
-        item = self._table.update(key, update, values, condition) or self._table.get(key)
-        return item["card_key"]["S"] if item and "ciphertext" not in item and "card_key" in item else None
+        item = self._table.update(key, update, values, condition) or self._table.get(key) or {}
+        if "ciphertext" in item:
+            return False, None
+        return True, item["card_key"]["S"] if "card_key" in item else None
 
     def drop(self, own: Holding) -> bool:
-        """Deletes our holding as it was seen."""
-        return self._table.delete(self._key(own.token, own.merchant_id), _SAME, _same(own)) is not None
+        """Removes our card as it was seen, because it does not open. Not a shredding: the other region's stays."""
+        values = _same(own) | {":kind": {"S": "dropped"}}
+        update = "SET #kind = :kind REMOVE #card_key, " + ", ".join(f"#{name}" for name in _OF_A_CARD)
+        return self._table.update(self._key(own.token, own.merchant_id), update, values, _SAME) is not None
 
     def _change(
         self, token: str, merchant_id: str, claim: Claim, now: float, update: str, values: Item, condition: str
@@ -253,7 +259,7 @@ class Holdings:
         """Nobody needs to hold what is kept for good, so then the holders go: otherwise the set would grow with every
         charge of a card."""
         if claim.used:
-            kept = "#used_at = if_not_exists(#used_at, :now), #kept_until = :forever, #expires_at = :forever"
+            kept = "#used_at = if_not_exists(#used_at, :now), #expires_at = :forever"
             removed = "REMOVE #holders, #released_at, #delete_after"
             values = values | {":now": number(int(now)), ":forever": number(FOREVER)}
         else:
@@ -300,6 +306,10 @@ _CARD = (*_FACTS, "kind", "exp_month", "exp_year", "ciphertext", "card_key", "to
 _SET_CARD = ", ".join(f"#{name} = :{name}" for name in (*_CARD, "bin8", "presented_at"))
 _SAME = "#card_key = :same AND attribute_exists(#ciphertext)"
 """That a holding is the one that was seen: not replaced, which changes its card key, and not shredded."""
+
+
+_PRESENTED_NO_LATER = f"{_SAME} AND #presented_at <= :presented_at"
+"""And that whoever is slower does not make the card's last presentation seem earlier than it was."""
 
 
 def _same(own: Holding) -> Item:

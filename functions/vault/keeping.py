@@ -46,7 +46,7 @@ class Keeping:
             own = seen.own_alive(now)
             if own and own.used and own.facts == facts:
                 return own
-            at = max(int(now * 1000), seen.shredded_at + 1)
+            at = max(int(now * 1000), seen.shredded_at + 1, seen.presented_until)
             if own:
                 return self._holdings.present(own, facts, at, claim, now)
             locked = self._safe.lock(card.pan, token, known[token], merchant_id, now)
@@ -90,19 +90,29 @@ class Keeping:
         return _until(once)[0]
 
     def shred(self, token: str, merchant_id: str, now: float) -> bool:
-        """Destroys a merchant's card here and records it; whether there was one, in any region."""
-        seen = self._holdings.find(token, merchant_id)
-        if seen.presented_until:
-            self.destroy(token, merchant_id, max(int(now * 1000), seen.presented_until))
-        elif seen.shredded_at:
-            self.destroy(token, merchant_id, seen.shredded_at)  # whatever an earlier try has left
-        return bool(seen.presented_until)
+        """Destroys a merchant's card here and records it; whether there was one, in any region. A card that is
+        presented at the same time is destroyed as well."""
 
-    def destroy(self, token: str, merchant_id: str, presented_until: int) -> None:
-        """Destroys our holding of what was presented until then (Unix milliseconds), and its card key; repeatable."""
-        card_key = self._holdings.shred(token, merchant_id, presented_until)
+        def once() -> bool | None:
+            seen = self._holdings.find(token, merchant_id)
+            if not seen.presented_until:
+                if seen.shredded_at:
+                    self.destroy(token, merchant_id, seen.shredded_at)  # whatever an earlier try has left
+                return False
+            gone = self.destroy(token, merchant_id, max(int(now * 1000), seen.presented_until))
+            if gone and seen.own:
+                self.destroy_key(token, merchant_id, seen.own.locked.card_key)  # should the card have come back already
+            return gone or None
+
+        return _until(once)
+
+    def destroy(self, token: str, merchant_id: str, presented_until: int) -> bool:
+        """Destroys our holding of what was presented until then (Unix milliseconds), and its card key; repeatable.
+        Whether we have no card any more: one that was presented later stays."""
+        gone, card_key = self._holdings.shred(token, merchant_id, presented_until)
         if card_key:
             self._safe.destroy(token, card_key)
+        return gone
 
     def destroy_key(self, token: str, merchant_id: str, card_key: str) -> bool:
         """Destroys a card key of ours, unless our holding names it; whether it was destroyed."""
@@ -112,17 +122,28 @@ class Keeping:
         self._safe.destroy(token, card_key)
         return True
 
-    def repair(self, holding: Holding) -> bool:
-        """Mends what faults and lost messages leave behind: finishes a shredding, and drops a holding without a card
-        key, which nothing can open any more; the card can be presented again. Whether there was anything to mend."""
+    def repair(self, holding: Holding) -> str:
+        """Mends what faults and lost messages leave behind: finishes a shredding (`shredded`), and drops a holding that
+        does not open because its card key is gone (`without_key`) or it was altered (`refused`), so that the card can
+        be presented again. Empty if there is nothing to mend. Whether the key store opens what is inside is not asked:
+        it may be the key store that is wrong."""
         token, merchant_id = holding.token, holding.merchant_id
         seen = self._holdings.find(token, merchant_id)
         if seen.own is None:
-            return False
+            return ""
         if seen.own.presented_at <= seen.shredded_at:
             self.destroy(token, merchant_id, seen.shredded_at)
-            return True
-        return not self._safe.has_key(seen.own) and self._holdings.drop(seen.own)
+            return "shredded"
+        try:
+            self._safe.check_lock(seen.own)
+        except CardKeyMissing:
+            return "without_key" if self._holdings.drop(seen.own) else ""
+        except CiphertextRefused:
+            if not self._holdings.drop(seen.own):
+                return ""
+            self._safe.destroy(token, seen.own.locked.card_key)
+            return "refused"
+        return ""
 
     def renew(self, holding: Holding, now: float) -> bool:
         """Encrypts our card under the current key-encryption key; whether it was not already. Raises CardKeyMissing,
@@ -161,7 +182,7 @@ class Keeping:
             self.destroy(token, merchant_id, seen.shredded_at)
             kept = None  # look again
         elif own:
-            kept = self._holdings.replace(own, facts, locked, at, claim, now)
+            kept = self._holdings.replace(own, facts, locked, max(at, own.presented_at), claim, now)
         else:
             kept = self._holdings.create(token, merchant_id, facts, locked, at, claim, now, seen.own_shredded_at)
         if kept is None:

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 
 from functions.vault.errors import InvalidRequest, NotProvisioned
 from functions.vault.keys import KEY_BYTES, KeyStore
-from functions.vault.ring import MINIMUM_LEAD, PARTITION, Ring, Rings, Version, public_jwk, wrapping_context
+from functions.vault.ring import MINIMUM_LEAD, PARTITION, Rings, Version, public_jwk, wrapping_context
 from functions.vault.table import Item, Table, number
 from functions.vault.wrapping import kek_version_of
 
@@ -58,14 +58,12 @@ class KeyRing:
         _check_lead(lead_s)
         ring = self._rings.read()
         newest = ring.of(kind)[-1]
-        if newest.current_from > now:
-            return
-        if newest.number >= _LAST_VERSION and kind == "token":
-            raise InvalidRequest(f"there are {_LAST_VERSION} token keys already; a token has room for no more")
-        since = int(now) + lead_s
-        self._add(kind, newest.number + 1, since)
+        if newest.current_from <= now:
+            if newest.number >= _LAST_VERSION and kind == "token":
+                raise InvalidRequest(f"there are {_LAST_VERSION} token keys already; a token has room for no more")
+            self._add(kind, newest.number + 1, int(now) + lead_s)
         if kind == "sealing":
-            self._retire_sealing_keys(ring, since + SEALING_OVERLAP, now)
+            self._retire_sealing_keys(now)
 
     def create_kek(self, now: float) -> None:
         """Makes the next version of the key-encryption key in this region's key store, if it is not there yet."""
@@ -129,12 +127,14 @@ class KeyRing:
         values: Item = {":old": wrapped, ":new": {"B": self._key_store.wrap(secret, context, kek_version)}}
         self._table.update((PARTITION, key.name), "SET #wrapped = :new", values, "#wrapped = :old")
 
-    def _retire_sealing_keys(self, ring: Ring, retires_at: int, now: float) -> None:
-        for key in ring.of("sealing"):
+    def _retire_sealing_keys(self, now: float) -> None:
+        """All but the newest retire SEALING_OVERLAP seconds after that one has taken over; retired ones are deleted."""
+        *older, newest = self._rings.read().of("sealing")
+        for key in older:
             if key.retired(now):
                 self._table.delete((PARTITION, key.name))
             elif key.retires_at is None:
-                values = {":at": number(retires_at)}
+                values = {":at": number(newest.current_from + SEALING_OVERLAP)}
                 self._table.update((PARTITION, key.name), "SET #retires_at = :at", values, "attribute_exists(#token)")
 
 

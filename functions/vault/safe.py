@@ -34,12 +34,11 @@ class Safe:
     def copy(self, holding: Holding, now: float) -> Locked:
         """The same number under a card key of our own, and under the current key-encryption key: the other region may
         be behind with a rotation. Raises CardKeyMissing, CiphertextRefused."""
-        locked, token = holding.locked, holding.token
+        cipher, locked, token = self._current_cipher(now), holding.locked, holding.token
         message = unlock(locked.ciphertext, self._card_key(holding), token)
-        if not self.current(holding, now):
-            message = self._current_cipher(now).renew(message, token, locked.token_key_version)
-        version = self._current_cipher(now).kek_version
-        return self._lock(message, token, holding.merchant_id, locked.token_key_version, version, now)
+        if locked.kek_version != cipher.kek_version:
+            message = cipher.renew(message, token, locked.token_key_version)
+        return self._lock(message, token, holding.merchant_id, locked.token_key_version, cipher.kek_version, now)
 
     def renew(self, holding: Holding, now: float) -> Locked:
         """The same number encrypted under the current key-encryption key. Raises CardKeyMissing, CiphertextRefused."""
@@ -53,9 +52,9 @@ class Safe:
         """Whether the number is encrypted under the current key-encryption key."""
         return holding.locked.kek_version == self._rings.ring().kek_version(now)
 
-    def has_key(self, holding: Holding) -> bool:
-        """Whether the holding's card key is there."""
-        return self._card_keys.read(holding.token, holding.locked.card_key) is not None
+    def check_lock(self, holding: Holding) -> None:
+        """Raises CardKeyMissing if the card key is not there, CiphertextRefused if what it locks was altered."""
+        unlock(holding.locked.ciphertext, self._card_key(holding), holding.token)
 
     def prove(self, holding: Holding, now: float) -> None:
         """Raises CiphertextRefused unless the number opens and is that of the token and of the facts beside it,

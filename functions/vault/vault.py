@@ -90,7 +90,7 @@ class Vault:
         check_identifier("attempt", attempt)
         check_identifier("merchant_id", merchant_id)
         holding = self._holdings.leave(str(token), merchant_id, attempt) if is_token(token) else None
-        if holding is None or holding.released:
+        if holding is None or holding.released or not holding.alive(now):
             return {"result": "released"}
         if holding.held or holding.used:
             return {"result": "kept"}

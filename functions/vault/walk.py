@@ -4,7 +4,7 @@
 |---|---|
 | `census` | counts the cards, by use and by key version |
 | `rewrap` | encrypts every card under version `kek_version` of the key-encryption key, which must be current |
-| `repair` | finishes shreddings, and drops holdings whose card key is gone |
+| `repair` | finishes shreddings, and drops holdings that do not open |
 | `sweep_keys` | destroys card keys that no holding names: a crash left them behind |
 | `shred_merchant` | shreds every card of `merchant_id` |
 
@@ -62,7 +62,7 @@ def _visit(vault: Vault, event: Mapping[str, Any], now: float) -> Visit:
     visits: dict[object, Callable[[Holding], list[str]]] = {
         "census": _classes,
         "rewrap": lambda holding: _rewrap(vault, holding, now),
-        "repair": lambda holding: ["seen", *(["changed"] if vault.keeping.repair(holding) else [])],
+        "repair": lambda holding: _repair(vault, holding),
         "shred_merchant": lambda holding: _shred(vault, holding, merchant_id, now),
     }
     if task == "rewrap":
@@ -93,6 +93,11 @@ def _rewrap(vault: Vault, holding: Holding, now: float) -> list[str]:
     except (CiphertextRefused, UnwrapRefused):
         return ["seen", "refused"]  # one altered card must not hold up all others
     return ["seen", "changed"] if renewed else ["seen"]
+
+
+def _repair(vault: Vault, holding: Holding) -> list[str]:
+    mended = vault.keeping.repair(holding)
+    return ["seen", "changed", mended] if mended else ["seen"]
 
 
 def _shred(vault: Vault, holding: Holding, merchant_id: object, now: float) -> list[str]:

@@ -61,7 +61,7 @@ def test_nobody_may_delete_or_scan_a_table_but_those_of_the_vault_who_shred(depl
     assert found == {
         ("vault-tokens", "Scan"): {"WalkRole"},
         ("vault-card-keys", "Scan"): {"WalkRole"},
-        ("vault-tokens", "DeleteItem"): {"WalkRole", "KeysRole"},
+        ("vault-tokens", "DeleteItem"): {"KeysRole"},
         ("vault-card-keys", "DeleteItem"): {
             "TokenizeRole",
             "StoreRole",

@@ -77,7 +77,7 @@ def test_card_whose_key_was_lost_can_be_presented_again_after_a_repair(vault, us
     lose_keys(vault)
     assert vault.detokenize(token) == {"result": "token_unknown"}
 
-    assert vault.walk("repair", "r")["changed"] == 1
+    assert vault.walk("repair", "r")["counts"] == {"without_key": 1}
 
     assert vault.charge_token(token) == "token_unknown"
     assert vault.token("att_2") == token
@@ -182,7 +182,7 @@ def test_repair_finishes_what_the_stream_did_not(vault):
     vault.move_to(EAST)
     vault.table.put_item(Item=record)  # and the shredder's message went to the dead letters
 
-    assert vault.walk("repair", "r") == {"seen": 1, "changed": 1, "counts": {}, "done": True}
+    assert vault.walk("repair", "r") == {"seen": 1, "changed": 1, "counts": {"shredded": 1}, "done": True}
     assert key_names(vault) == set()
     assert vault.walk("repair", "again")["changed"] == 0
 
@@ -398,3 +398,203 @@ def test_operator_cannot_activate_what_is_no_version(vault, version):
 
     assert isinstance(fault, InvalidRequest)
     assert vault.items() == before
+
+
+def test_altered_card_can_be_presented_again_after_a_repair(vault):
+    token = vault.token()
+    vault.detokenize(token)
+    vault.change(vault.item(token), ciphertext=b"x" * 300)
+
+    assert vault.walk("repair", "r")["counts"] == {"refused": 1}
+
+    assert key_names(vault) == set()
+    assert vault.token("att_2") == token
+    assert vault.opens(token)
+
+
+def test_dropping_a_card_does_not_forget_its_shredding(vault):
+    token = vault.token()
+    vault.shred(token)
+    vault.token("att_2")
+    lose_keys(vault)
+
+    vault.walk("repair", "r")
+
+    assert vault.item(token)["shredded_at"]
+    assert not {"ciphertext", "last4", "card_key"} & vault.item(token).keys()
+
+
+def test_dropping_a_card_here_leaves_the_other_regions(vault):
+    token = vault.token()
+    vault.replicate()
+    vault.move_to(WEST)
+    vault.token("att_2")
+    vault.synchronize()
+    vault.card_keys.delete_item(Key={"token": token, "holding": vault.item(token)["card_key"]})
+    vault.walk("repair", "r")
+    vault.synchronize()
+
+    for region in (EAST, WEST):
+        vault.move_to(region)
+        assert vault.opens(token)
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_card_presented_while_it_is_shredded_is_shredded_too(vault, monkeypatch, used):
+    token = vault.token()
+    if used:
+        vault.detokenize(token)
+    envelope = vault.sealed({**CARD, "exp_year": 2034}, nonce="n-2")
+
+    def present():
+        vault.now += 1
+        assert vault.submit({"sealed_card": envelope}, "att_2")["result"] == "tokenized"
+
+    before_first(monkeypatch, Holdings, "shred", present)
+
+    assert vault.shred(token) == "shredded"
+    assert key_names(vault) == set()
+    assert vault.detokenize(token) == {"result": "token_unknown"}
+
+
+def test_slow_presentation_does_not_make_a_later_one_seem_earlier(vault, monkeypatch):
+    token = vault.token()
+    envelope = vault.sealed({**CARD, "exp_year": 2034}, nonce="n-2")
+    slow = vault.now
+
+    def meanwhile():
+        vault.now = slow + 10
+        assert vault.token("att_2") == token
+        vault.now = slow
+
+    before_first(monkeypatch, Holdings, "present", meanwhile)
+    assert vault.submit({"sealed_card": envelope}, "att_3")["result"] == "tokenized"
+
+    assert vault.item(token)["presented_at"] == (slow + 10) * 1000
+
+
+def test_release_does_not_bring_an_expired_token_back(vault):
+    token = vault.token()
+    vault.now += UNUSED_LIFETIME
+
+    assert vault.release(token) == "released"
+    assert vault.charge_token(token, "att_9") == "token_unknown"
+
+
+def test_sealing_rotation_that_crashed_is_finished_by_a_second_try(vault, clock, monkeypatch):  # noqa: F811
+    with monkeypatch.context() as crashing:
+        crashing.setattr("functions.vault.rotation.KeyRing._retire_sealing_keys", crash)
+        with pytest.raises(Crashed):
+            vault.keys("rotate", key="sealing", lead_s=LEAD)
+
+    shown = vault.keys("rotate", key="sealing", lead_s=LEAD)["sealing"]
+
+    assert [key["version"] for key in shown] == [1, 2]
+    assert shown[0]["retires_at"] == shown[1]["current_from"] + 86_400
+    assert shown[1]["retires_at"] is None
+
+
+def test_repair_leaves_what_is_well_alone(vault):
+    tokens = [vault.token(), vault.token(card=OTHER)]
+    vault.detokenize(tokens[0])
+    before = vault.items()
+
+    assert vault.walk("repair", "r") == {"seen": 2, "changed": 0, "counts": {}, "done": True}
+    assert [item for item in vault.items() if not item["token"].startswith("job#")] == before
+
+
+def test_repair_drops_nothing_because_the_key_store_is_the_wrong_one(vault, monkeypatch, tmp_path):
+    token = vault.token()
+    right = app.settings().key_store
+    monkeypatch.setenv("KEY_STORE", f"file:{tmp_path / 'wrong'}")
+    app.forget_container()
+
+    assert vault.walk("repair", "r")["changed"] == 0
+    monkeypatch.setenv("KEY_STORE", right)
+    app.forget_container()
+    assert vault.opens(token)
+
+
+@pytest.mark.parametrize("step", ["claim", "present"])
+def test_card_that_is_used_between_look_and_hold_stays_used(vault, monkeypatch, step):
+    token = vault.token()
+    envelope = vault.sealed({**CARD, "exp_year": 2034}, nonce="n-2")
+    before_first(monkeypatch, Holdings, step, lambda: vault.detokenize(token))
+
+    if step == "claim":
+        assert vault.charge_token(token, "att_2") == "tokenized"
+    else:
+        assert vault.submit({"sealed_card": envelope}, "att_2")["result"] == "tokenized"
+
+    vault.now += 100 * UNUSED_LIFETIME
+    assert vault.opens(token)
+
+
+def test_late_record_of_an_older_shredding_changes_nothing(vault):
+    token = vault.token()
+    vault.now += 10
+    vault.shred(token)
+    before = vault.item(token)
+
+    app._vault().keeping.destroy(token, "mer_1", int(before["shredded_at"]) - 5_000)
+
+    assert vault.item(token) == before
+
+
+def test_expired_card_that_is_presented_again_leaves_no_old_key(vault):
+    token = vault.token()
+    vault.now += UNUSED_LIFETIME + 1
+
+    assert vault.token("att_2") == token
+    assert key_names(vault) == {vault.item(token)["card_key"]}
+    assert vault.opens(token)
+
+
+def test_walk_that_meets_a_new_card_leaves_it_alone(vault, clock, monkeypatch):  # noqa: F811
+    token = vault.token()
+    rotate_kek(vault, clock)
+
+    def again():
+        vault.shred(token)
+        assert vault.token("att_2") == token
+
+    before_first(monkeypatch, Holdings, "relock", again)
+    vault.walk("rewrap", "kek-2", kek=2)
+
+    assert vault.opens(token)
+
+
+def test_repair_that_meets_a_new_card_leaves_it_alone(vault, monkeypatch):
+    token = vault.token()
+    lose_keys(vault)
+
+    def again():
+        vault.shred(token)
+        assert vault.token("att_2") == token
+
+    before_first(monkeypatch, Holdings, "drop", again)
+    vault.walk("repair", "r")
+
+    assert vault.opens(token)
+
+
+def test_shredding_between_two_presentations_is_noticed(vault, monkeypatch):
+    token = vault.token()
+    vault.shred(token)
+    others = []
+
+    def meanwhile():
+        vault.now += 1
+        vault.token("att_2")
+        vault.now += 1
+        others.append(vault.item(token)["card_key"])
+        vault.shred(token)
+        vault.now -= 2
+
+    before_first(monkeypatch, Holdings, "create", meanwhile)
+
+    assert vault.token("att_3") == token
+    assert int(vault.item(token)["presented_at"]) > int(vault.item(token)["shredded_at"])
+    assert key_names(vault) == {vault.item(token)["card_key"]}
+    assert others[0] not in key_names(vault)
+    assert vault.opens(token)
