@@ -96,7 +96,7 @@ class Vault:
                 return
         raise Refused(
             f"some cards are still under an older key than version {version}. Those counted as refused or without_key "
-            "do not open: `payments vault repair` drops the latter. Then run this again"
+            f"do not open: `payments vault repair` drops them. Then run this again with --to {version}"
         )
 
     def repair(self, job: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from math import ceil
 from types import SimpleNamespace
 
 import pytest
@@ -43,7 +44,7 @@ def reports():
 def operator(vault, monkeypatch, reports):
     def sleep(seconds):
         vault.replicate()
-        vault.now += seconds
+        vault.now += ceil(seconds)
 
     monkeypatch.setattr("local.vault.time", SimpleNamespace(time=lambda: vault.now))
     return Vault(lambda region: Functions(vault, region), reports.append, sleep)
@@ -164,3 +165,18 @@ def test_shredding_a_merchant_takes_all_its_cards(vault, operator, reports):
 def test_refusal_is_told_in_the_vaults_words(operator):
     with pytest.raises(Refused, match=r"payments-vault-keys in us-east-1: lead_s must be 30 to"):
         operator.rotate("token", lead_s=1)
+
+
+def test_rotation_that_meets_a_broken_card_says_what_to_do_and_ends_after_it(vault, operator, reports):
+    tokens = cards_in_both_regions(vault)
+    vault.change(vault.item(tokens[0]), ciphertext=b"x" * 300)
+
+    with pytest.raises(Refused, match=r"payments vault repair.*--to 2"):
+        operator.rotate_kek()
+    operator.repair("r")
+    operator.rotate_kek(to=2)
+
+    assert "everything is under version 2" in reports[-1]
+    assert not vault.opens(tokens[0])
+    assert vault.token(card={**CARD, "number": NUMBERS[0]}) == tokens[0]
+    assert vault.opens(tokens[0])
