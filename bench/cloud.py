@@ -12,8 +12,7 @@ from secrets import token_hex
 from typing import Any
 
 from local import deploy, platform
-from local.client import Client, webhook
-from local.demo import new_card_number
+from local.client import Client, new_card_number, webhook
 from local.settings import REGIONS, ROOT, Settings, settings
 from payments.identifiers import merchant_shard
 

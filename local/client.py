@@ -1,5 +1,6 @@
 """A client of the merchants' API, and of the stand-ins beside it."""
 
+import secrets
 import time
 import uuid
 from collections.abc import Callable
@@ -102,3 +103,11 @@ def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:
 def new_key() -> str:
     """A new idempotency key; letters between the digits keep it from looking like a card number."""
     return f"key-{uuid.uuid4()}"
+
+
+def new_card_number() -> str:
+    """A random number in a Visa test range, valid by the Luhn check (ISO/IEC 7812-1, annex B)."""
+    body = "400000" + f"{secrets.randbelow(10**9):09d}"
+    doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(body))]
+    total = sum(number - 9 * (number > 9) for number in doubled)
+    return f"{body}{-total % 10}"

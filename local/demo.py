@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local.client import TEST_CARD, Client, new_key, until, webhook
+from local.client import TEST_CARD, Client, new_card_number, new_key, until, webhook
 from local.deploy import aws
 from local.invoke import items, plain
 from local.settings import REGIONS, Settings
@@ -213,14 +213,6 @@ def sums_of(journals: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
             signed = entry["amount"] if entry["side"] == "debit" else -entry["amount"]
             sums[entry["currency"], entry["phase"]] += signed
     return sums
-
-
-def new_card_number() -> str:
-    """A random number in a Visa test range, valid by the Luhn check (ISO/IEC 7812-1, annex B)."""
-    body = "400000" + f"{secrets.randbelow(10**9):09d}"
-    doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(body))]
-    total = sum(number - 9 * (number > 9) for number in doubled)
-    return f"{body}{-total % 10}"
 
 
 def _promise(kept: bool, what: str) -> None:

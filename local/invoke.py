@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local.client import TEST_CARD, Client, new_key, until
+from local.client import TEST_CARD, Client, new_card_number, new_key, until
 from local.deploy import aws
 from local.seed import DEMO_ENDPOINT
 from local.settings import Settings
@@ -104,7 +104,7 @@ class Placeholders:
 
     def _payment(self) -> dict[str, Any]:
         client = Client(self._endpoints["edge"], self._endpoints["merchant"]["api_key"])
-        payment_id = client.charge().body["id"]
+        payment_id = client.charge(card={**TEST_CARD, "number": new_card_number()}).body["id"]
         client.settled(payment_id)
         look = partial(items, self._at, self._region, "payments", payment_id)
         return until(look, _ARRIVAL_SECONDS, f"{payment_id} in {self._region}")[0]

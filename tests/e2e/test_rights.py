@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.client import TEST_CARD
-from local.demo import new_card_number
+from local.client import TEST_CARD, new_card_number
 from tests.e2e.cloud import FIRST, SECOND, until
 
 CARDS = {FIRST: "5555555555554444", SECOND: "6011111111111117"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from functions.vault.holdings import FOREVER, RELEASE_GRACE
-from local.demo import new_card_number
+from local.client import new_card_number
 from payments.sealing import seal_card
 from tests.e2e.cloud import FIRST, SECOND, until
 

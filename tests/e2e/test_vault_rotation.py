@@ -5,8 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from local.client import TEST_CARD
-from local.demo import new_card_number
+from local.client import TEST_CARD, new_card_number
 from payments.sealing import seal_card
 from tests.e2e.cloud import FIRST, SECOND, until
 
