@@ -81,7 +81,7 @@ class Cloud:
         """The vault's holdings of a card that a region has, its own ones only."""
         found = self.items("vault-tokens", region)
         own = f"#card#{region}"
-        return [item for item in found if item["holding"].endswith(own) and item["last4"] == last4]
+        return [item for item in found if item["holding"].endswith(own) and item.get("last4") == last4]
 
     def authorizations(self, network_ref: str) -> list[dict[str, Any]]:
         """What the card network itself recorded under a reference."""
