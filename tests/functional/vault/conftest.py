@@ -262,3 +262,14 @@ def vault(blank_vault: VaultUnderTest) -> VaultUnderTest:
     app.key_ring({"do": "provision"}, None)
     blank_vault.replicate()
     return blank_vault
+
+
+@pytest.fixture
+def clock(vault, monkeypatch):
+    """Lets time pass for the vault's containers as well: they read the ring anew."""
+    monkeypatch.setattr("functions.vault.ring._clocks", lambda: (vault.now, vault.now))
+
+    def later(seconds):
+        vault.now += seconds
+
+    return later

@@ -9,6 +9,7 @@ from joserfc.jwk import ECKey
 
 PAN = "4242424242424242"
 CARD = {"number": PAN, "exp_month": 12, "exp_year": 2031, "cvc": "737"}
+OTHER = {**CARD, "number": "5555555555554444"}
 MERCHANT = "mer_1"
 
 

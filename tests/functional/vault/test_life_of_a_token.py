@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from functions.vault import app
 from functions.vault.errors import CiphertextRefused, InvalidRequest
-from functions.vault.holdings import FOREVER, RELEASE_GRACE, UNUSED_LIFETIME, Holdings
+from functions.vault.holdings import FOREVER, RELEASE_GRACE, TTL_DELAY, UNUSED_LIFETIME, Holdings
+from tests.functional.vault.conftest import WEST
 from tests.functional.vault.envelopes import CARD, PAN
 
 FACTS = {
@@ -379,3 +380,35 @@ def test_two_attempts_that_store_the_same_new_card_at_once_share_one_holding(vau
     assert vault.item(token)["holders"] == {"att_1", "att_2"}
     assert [item["holding"] for item in vault.card_keys.scan()["Items"]] == [vault.item(token)["card_key"]]
     assert vault.opens(token)
+
+
+@pytest.mark.parametrize("other_region", [True, False])
+def test_holders_do_not_grow_with_every_charge(vault, other_region):
+    token = vault.token()
+    vault.detokenize(token)
+    if other_region:
+        vault.replicate()
+        vault.move_to(WEST)
+    for number in range(30):
+        vault.token(f"att_w{number}", card={**CARD, "exp_year": 2033 + number % 2})
+        assert vault.opens(token)
+
+    assert "holders" not in vault.item(token)
+
+
+def test_holding_is_deleted_by_ttl_a_month_after_it_has_expired_and_a_used_one_never(vault):
+    assert TTL_DELAY == 30 * 86_400
+    token = vault.token()
+    assert vault.item(token)["delete_after"] == vault.item(token)["expires_at"] + TTL_DELAY
+    vault.release(token)
+    assert vault.item(token)["delete_after"] == vault.item(token)["expires_at"] + TTL_DELAY
+    vault.detokenize(token)
+    assert "delete_after" not in vault.item(token)
+
+
+def test_release_does_not_bring_an_expired_token_back(vault):
+    token = vault.token()
+    vault.now += UNUSED_LIFETIME
+
+    assert vault.release(token) == "released"
+    assert vault.charge_token(token, "att_9") == "token_unknown"

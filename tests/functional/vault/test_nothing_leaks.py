@@ -114,3 +114,15 @@ def test_refused_ciphertext_says_nothing_of_the_card(vault):
         vault.detokenize(token)
     assert_clean("".join(traceback.format_exception(fault.value)))
     assert fault.value.__context__ is None
+
+
+def test_no_key_is_logged_even_if_botocore_is_told_to_talk(vault, caplog):
+    caplog.set_level(logging.DEBUG)
+    token = vault.token()
+
+    text = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    for item in vault.card_keys.scan()["Items"]:
+        key = bytes(item["key"])
+        assert base64.b64encode(key).decode() not in text
+        assert repr(key) not in text
+    assert token.startswith("tok_1")

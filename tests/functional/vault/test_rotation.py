@@ -7,34 +7,8 @@ from functions.vault.errors import InvalidRequest
 from functions.vault.ring import MINIMUM_LEAD, REFRESH_SECONDS
 from functions.vault.rotation import SEALING_OVERLAP
 from tests.functional.vault.conftest import WEST
-from tests.functional.vault.envelopes import CARD
-
-OTHER = {**CARD, "number": "5555555555554444"}
-LEAD = 60
-
-
-@pytest.fixture
-def clock(vault, monkeypatch):
-    """Lets time pass for the vault's containers as well: they read the ring anew."""
-    monkeypatch.setattr("functions.vault.ring._clocks", lambda: (vault.now, vault.now))
-
-    def later(seconds):
-        vault.now += seconds
-
-    return later
-
-
-def check_value(vault, version):
-    return app.key_check({}, None)["versions"][str(version)]
-
-
-def rotate_kek(vault, clock):
-    vault.keys("create_kek")
-    version = vault.keys("show")["kek"]["version"] + 1
-    shown = vault.keys("activate_kek", version=version, check_value=check_value(vault, version), lead_s=LEAD)
-    vault.replicate()
-    clock(LEAD + MINIMUM_LEAD)
-    return shown
+from tests.functional.vault.envelopes import CARD, OTHER
+from tests.functional.vault.rotating import LEAD, check_value, rotate_kek
 
 
 def test_new_token_key_takes_over_at_its_time_in_both_regions(vault, clock):

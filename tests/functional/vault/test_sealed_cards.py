@@ -190,3 +190,8 @@ def test_envelope_is_for_storing_or_for_a_payment(vault):
     assert vault.store(charged)["code"] == "sealed_card_invalid"
     assert served(vault, vault.sealed(nonce="tokens"), "pay_1") == "sealed_card_invalid"
     assert vault.store(vault.sealed(nonce="pay_1"))["code"] == "sealed_card_invalid"
+
+
+@pytest.mark.parametrize("nonce", ["\ud800", "é", "a\nb", "\x00"])
+def test_nonce_that_is_no_text_is_refused(vault, nonce):
+    assert vault.tokenize(nonce=nonce)["code"] == "sealed_card_invalid"

@@ -11,13 +11,8 @@ from functions.vault.errors import CiphertextRefused
 from functions.vault.holdings import read_holding
 from functions.vault.table import Table
 from tests.functional.vault.conftest import EAST, WEST, _record, _typed
-from tests.functional.vault.envelopes import CARD
-
-OTHER = {**CARD, "number": "5555555555554444"}
-
-
-def key_names(vault):
-    return {item["holding"] for item in vault.card_keys.scan()["Items"]}
+from tests.functional.vault.envelopes import CARD, OTHER
+from tests.functional.vault.faults import key_names
 
 
 def test_deleted_card_is_unknown_and_its_key_is_gone(vault):
