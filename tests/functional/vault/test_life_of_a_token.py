@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from functions.vault import app
 from functions.vault.errors import CiphertextRefused, InvalidRequest
 from functions.vault.holdings import FOREVER, RELEASE_GRACE, TTL_DELAY, UNUSED_LIFETIME, Holdings
-from tests.functional.vault.conftest import WEST
+from tests.functional.vault.conftest import EAST, WEST
 from tests.functional.vault.envelopes import CARD, PAN
 
 FACTS = {
@@ -412,3 +412,36 @@ def test_release_does_not_bring_an_expired_token_back(vault):
 
     assert vault.release(token) == "released"
     assert vault.charge_token(token, "att_9") == "token_unknown"
+
+
+PRESENTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["4242424242424242", "5555555555554444", "6011111111111117", "4000056655665556"]),
+        st.sampled_from(["", " ", "-"]),
+        st.sampled_from([EAST, WEST]),
+        st.sampled_from(["mer_1", "mer_2"]),
+        st.sampled_from(["kept", "used", "released", "shredded"]),
+    ),
+    min_size=2,
+    max_size=6,
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PRESENTATIONS)
+def test_token_is_a_function_of_the_number_however_wherever_and_in_whatever_order_it_is_presented(vault, presentations):
+    expected = {}
+    for place, (number, separator, region, merchant, fate) in enumerate(presentations):
+        vault.move_to(region)
+        written = separator.join(number[start : start + 4] for start in range(0, 16, 4))
+        token = vault.token(f"att_{place}", merchant, {**CARD, "number": written})
+        assert expected.setdefault(number, token) == token
+        if fate == "used":
+            assert vault.opens(token, merchant)
+        elif fate == "released":
+            vault.release(token, f"att_{place}", merchant)
+        elif fate == "shredded":
+            assert vault.shred(token, merchant) == "shredded"
+        if place % 3 == 2:
+            vault.synchronize()
+    assert len(set(expected.values())) == len(expected)
