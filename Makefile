@@ -29,8 +29,11 @@ node_modules/.installed: package.json package-lock.json
 run: setup ## both regions on this machine, one charge to see it work, until Ctrl-C
 	$(BIN)/payments up
 
+# schemathesis spreads its cases over pytest-xdist's workers in a way of its own, and there is one local cloud at a time.
+ALONE := tests/functional/api/test_conformance.py
 test: setup ## all tests: unit, functional, infrastructure, end to end
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore $(ALONE) tests/functional tests/unit tests/infrastructure
+	$(BIN)/pytest $(ALONE) tests/e2e
 
 lint: setup ## style, types, and the walls between the rooms
 	$(BIN)/ruff check .

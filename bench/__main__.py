@@ -65,6 +65,25 @@ def _webhooks() -> Iterator[Row]:
     yield Row("  the signature alone", found["webhook_signature_ms"], "ms")
 
 
+def _projector() -> Iterator[Row]:
+    from bench import projector
+
+    found = projector.figures()
+    for name, merchants in (("hot", "one merchant"), ("different", "200 merchants")):
+        yield Row(f"projector, journals per second of CPU, {merchants}", found[f"{name}_journals_per_second"], "/s")
+        yield Row("  transactional write units per journal", found[f"{name}_transactional_units"], "")
+        yield Row("  the history's write units per journal", found[f"{name}_history_units"], "")
+
+
+def _write_units() -> Iterator[Row]:
+    from bench import writes
+
+    for number, found in enumerate(writes.figures()):
+        if number == 0:
+            yield Row("items in the transaction of a charge", found.items, "", 2)
+        yield Row(f"  write units, both regions: {found.step}", found.units, "")
+
+
 def _saga() -> Iterator[Row]:
     from bench import saga
     from bench.cloud import running
@@ -91,6 +110,8 @@ _ALONE: dict[str, Callable[[], Iterator[Row]]] = {
     "bench.inference": _inference,
     "bench.vault": _vault,
     "bench.webhooks": _webhooks,
+    "bench.projector": _projector,
+    "bench.writes": _write_units,
 }
 _ON_CLOUD: dict[str, Callable[[], Iterator[Row]]] = {"bench.saga": _saga, "bench.operations": _operations}
 

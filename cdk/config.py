@@ -52,7 +52,8 @@ class FunctionSpec:
     timeout_s: int = 10
     reserved: int | None = None
     """Executions at a time, kept free for the function and never exceeded. The vault's functions all have a figure:
-    nobody else's load may starve them, and a stolen right to invoke one is worth no more than that."""
+    nobody else's load may starve them, and a stolen right to invoke one is worth no more than that. The notary has one
+    because two at a time would only be in each other's way."""
 
     @property
     def folder(self) -> str:
@@ -60,8 +61,14 @@ class FunctionSpec:
         return self.handler.split(".")[1]
 
 
-# 1,769 MB is one whole vCPU: the charge path buys CPU, which costs less than the time it saves.
-_CHARGE_PATH_MB = 1769
+_ONE_CPU_MB = 1769
+"""One whole vCPU (Lambda's documentation, "Memory")."""
+
+# The charge path buys CPU, which costs less than the time it saves.
+_CHARGE_PATH_MB = _ONE_CPU_MB
+
+SEVEN_YEARS_DAYS = 7 * 365 + 2
+"""With as many leap days as seven years can have."""
 
 FUNCTIONS = {
     "payments-api": FunctionSpec("functions.api.app.handler", _CHARGE_PATH_MB, 28),
@@ -78,11 +85,15 @@ FUNCTIONS = {
     "payments-vault-key-check": FunctionSpec("functions.vault.app.key_check", 512, 60, reserved=1),
     "payments-fraud": FunctionSpec("functions.fraud.app.handler", _CHARGE_PATH_MB),
     "payments-ledger": FunctionSpec("functions.ledger.app.handler", _CHARGE_PATH_MB),
+    "payments-ledger-command": FunctionSpec("functions.ledger.app.command", _CHARGE_PATH_MB),
+    "payments-ledger-book": FunctionSpec("functions.ledger.app.book"),
     "payments-network": FunctionSpec("functions.network.app.handler", 512, 150),
     "payments-webhooks-fanout": FunctionSpec("functions.webhooks.app.fanout", 512, 30),
     "payments-webhooks-deliver": FunctionSpec("functions.webhooks.app.deliver", 512, 60),
     "payments-projector": FunctionSpec("functions.projector.app.handler", 1024, 60),
+    "payments-notary": FunctionSpec("functions.projector.app.notarize", _ONE_CPU_MB, 120, reserved=1),
     "payments-sweeper": FunctionSpec("functions.sweeper.app.handler", 1024, 60),
+    "payments-ledger-audit": FunctionSpec("functions.sweeper.app.audit", _ONE_CPU_MB, 840),
 }
 """Every Lambda function of the platform (docs/interfaces.md)."""
 
@@ -107,6 +118,12 @@ class Config:
     """DynamoDB replicates between the regions. If not, each region makes every table for itself."""
     retain_data: bool
     """Tables survive their stack and refuse deletion."""
+    guards_history: bool
+    """Ledger and archive refuse, by policies of their own, whatever would change what they hold."""
+    archive_days: int
+    """How long an object of the ledger's archive is locked."""
+    archive_final: bool
+    """The lock holds against everybody, the account's root included; or else against all who may not bypass it."""
     dependency_layers: bool
     """Third-party wheels are bundled for Lambda."""
     bootstrap_roles: bool
@@ -127,6 +144,8 @@ class Config:
     """A queue's visibility time-out in function time-outs. AWS asks for 6, so that a throttled poller does not
     make a message visible while it is still being worked on."""
     worker_concurrency: int
+    stream_window_s: int
+    """How long the projector's event source gathers records before it calls: fuller batches are cheaper ones."""
     card_attempts_per_hour: int
     """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
 
@@ -179,6 +198,9 @@ def read(context: Context) -> Config:
         alarm_email=context("alarm_email"),
         global_tables=not local,  # an emulator knows one region; local/replication.py carries items across
         retain_data=not local,
+        guards_history=not local,  # the emulators' CloudFormation knows no such policies
+        archive_days=1 if local else SEVEN_YEARS_DAYS + 1,
+        archive_final=not local,
         dependency_layers=not local,  # local workers run under the venv's interpreter, which has them all
         bootstrap_roles=not local,  # an emulator that enforces IAM refuses their conditions
         web_acl=not local,
@@ -192,6 +214,7 @@ def read(context: Context) -> Config:
         function_timeout_s=30 if local else None,  # a cold worker is a new process on a busy machine
         visibility_factor=1 if local else 6,  # a failed delivery is seen again in seconds
         worker_concurrency=4 if local else 1000,
+        stream_window_s=0 if local else 1,  # locally, tests wait for balances
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
     )
 

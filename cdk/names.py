@@ -8,15 +8,19 @@ LEDGER = "ledger"
 MERCHANTS = "merchants"
 SHARDS = "shards"
 BALANCES = "balances"
+ACCOUNTS = "accounts"
+PROOFS = "proofs"
 FRAUD_PROFILES = "fraud-profiles"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
 VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
 
 PENDING_INDEX = "pending"
+MERCHANT_INDEX = "merchant"
 
 BUS = "payments"
 SAGA = "payments-charge"
+BALANCE_CHECK = "payments-balance-check"
 API = "payments"
 API_STAGE = "live"
 STORE_A_CARD = "/api/v1/tokens/POST"
@@ -26,11 +30,21 @@ SHRED = "payments-vault-shred"
 SHREDDER = "payments-vault-shredder"
 OPERATORS_OWN = ("payments-vault-keys", "payments-vault-walk")
 """Functions that nobody but an operator has a reason to call."""
+COMMAND = "payments-ledger-command"
+BOOK = "payments-ledger-book"
+PROJECTOR = "payments-projector"
+NOTARY = "payments-notary"
+AUDIT = "payments-ledger-audit"
 CRYPTO_USER = "payments/vault/crypto-user"
 
 NETWORK_QUEUE = "payments-network"
 FANOUT_QUEUE = "payments-webhooks-fanout"
 DELIVERY_QUEUE = "payments-webhooks-deliver"
+
+METRICS = "payments"
+"""Namespace of the metrics that the functions write themselves. Those below have no dimensions."""
+UNBALANCED = "UnbalancedJournals"
+CONTRADICTIONS = "LedgerContradictions"
 
 
 def dead_letters(worker: str) -> str:
@@ -40,7 +54,7 @@ def dead_letters(worker: str) -> str:
 
 DEAD_LETTER_QUEUES = tuple(
     dead_letters(worker)
-    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, "payments-projector", "payments-vault-shredder")
+    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, "payments-vault-shredder")
 )
 
 
@@ -69,6 +83,23 @@ def saga_arn(scope: Construct) -> str:
     return _arn(scope, "states", "stateMachine", SAGA, ArnFormat.COLON_RESOURCE_NAME)
 
 
+def balance_check_arn(scope: Construct) -> str:
+    """ARN of the balance check in the scope's region."""
+    return _arn(scope, "states", "stateMachine", BALANCE_CHECK, ArnFormat.COLON_RESOURCE_NAME)
+
+
+def balance_check_runs(scope: Construct, separator: str = ":") -> str:
+    """ARN of all executions of the balance check in the scope's region; with ``/`` of all those of its map."""
+    run = f"{BALANCE_CHECK}{separator}*"
+    return _arn(scope, "states", "execution", run, ArnFormat.COLON_RESOURCE_NAME)
+
+
+def archive(scope: Construct) -> str:
+    """Name of the bucket that has the proof of the ledger's journals written in the scope's region."""
+    stack = Stack.of(scope)
+    return f"payments-ledger-archive-{stack.account}-{stack.region}"
+
+
 def alarm_topic_arn(scope: Construct) -> str:
     """ARN of the topic that alarms go to, in the scope's region."""
     return _arn(scope, "sns", ALARM_TOPIC, arn_format=ArnFormat.NO_RESOURCE_NAME)
@@ -95,6 +126,11 @@ def api_role(scope: Construct) -> str:
     return f"payments-api-{Stack.of(scope).region}"
 
 
+def notary_role(scope: Construct) -> str:
+    """Name of the notary's role in the scope's region, the only one that may write to the archive."""
+    return f"{NOTARY}-{Stack.of(scope).region}"
+
+
 def sessions_of(scope: Construct, role: str) -> str:
     """Beginning of the ARN of whoever acts in a role."""
     return Stack.of(scope).format_arn(service="sts", region="", resource="assumed-role", resource_name=f"{role}/")
@@ -102,7 +138,17 @@ def sessions_of(scope: Construct, role: str) -> str:
 
 def network_role_arn(scope: Construct) -> str:
     """ARN of the one role that may see a card's number used: the network worker's."""
-    return Stack.of(scope).format_arn(service="iam", region="", resource="role", resource_name=network_role(scope))
+    return role_arn(scope, network_role(scope))
+
+
+def notary_role_arn(scope: Construct) -> str:
+    """ARN of the one role that may write to the archive."""
+    return role_arn(scope, notary_role(scope))
+
+
+def role_arn(scope: Construct, role: str) -> str:
+    """ARN of a role, or of a role's path with a ``*``."""
+    return Stack.of(scope).format_arn(service="iam", region="", resource="role", resource_name=role)
 
 
 def _arn(

@@ -13,6 +13,7 @@ from cdk.stacks.charge import ChargeStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.fraud import FraudStack
 from cdk.stacks.observability import ObservabilityStack
+from cdk.stacks.proof import ProofStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
 from cdk.stacks.workers import WorkersStack
@@ -49,6 +50,7 @@ class PlatformStage(Stage):
         for caller in callers:
             caller.add_stack_dependency(vault)
         make(FraudStack, "fraud")
+        make(ProofStack, "proof")
         make(ObservabilityStack, "observability")
         if config.audit_trail:
             make(AuditStack, "audit", watched_keys=base.watched_keys())

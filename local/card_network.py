@@ -1,19 +1,14 @@
 """A simulated card network: `python -m local.card_network`.
 
-Idempotent on `network_ref`. The last two digits of the amount decide (see `OUTCOMES`); …68 records an approval and then
-does not answer, whenever it is asked to authorize, so that only `GET /authorizations/{network_ref}` tells. Every
-request is kept, append-only, in `card-network.sqlite` under the home directory, where an audit can read it after
-everything was killed.
+Idempotent on `network_ref` and `operation_ref`. The last two digits of the amount decide (`card_network_book`). An
+authorization of …68 and an operation of …67 are recorded and accepted, and then not answered, whenever they are asked
+for, so that only a `GET` tells. Every request is kept in `card-network.sqlite` under the home directory.
 """
 
 import asyncio
 import random
 import re
-import sqlite3
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,67 +16,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.card_network_book import Book, ReferenceReused, Refused
 from local.serving import NotJson, json_object, refusal, server
 from local.settings import Settings, settings
 
-OUTCOMES = {5: "card_declined", 51: "insufficient_funds", 91: "issuer_unavailable"}
 NO_ANSWER = 68
+NO_ANSWER_TO_OPERATION = 67
 _HANG_SECONDS = 300
 _TEXTS = ("network_ref", "currency", "token", "network", "bin")
+_KINDS = ("capture", "void", "refund")
 _CARD_FIELDS = {"number", "pan", "card_number", "cvc", "cvv"}
 _CARD_NUMBER = re.compile(r"[0-9][0-9 -]{11,21}[0-9]")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS authorizations (
-    network_ref TEXT PRIMARY KEY, amount INTEGER NOT NULL, currency TEXT NOT NULL, capture INTEGER NOT NULL,
-    token TEXT NOT NULL, network TEXT NOT NULL, status TEXT NOT NULL, code TEXT, authorization_code TEXT,
-    at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (
-    network_ref TEXT NOT NULL, amount INTEGER NOT NULL, result TEXT NOT NULL, at TEXT NOT NULL);
-"""
-
-
-class AmountDiffers(Exception):
-    """The reference was used before with another amount or currency."""
-
-
-class Book:
-    """The network's append-only record."""
-
-    def __init__(self, file: Path):
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        self._database.row_factory = sqlite3.Row
-        self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
-        file.chmod(0o600)
-
-    def authorize(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The authorization under this reference, made now if it is new. Raises `AmountDiffers`."""
-        reference, amount = order["network_ref"], order["amount"]
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        code = OUTCOMES.get(amount % 100)
-        approval = None if code else sha256(reference.encode()).hexdigest()[:6].upper()
-        row = (reference, amount, order["currency"], order["capture"], order["token"], order["network"])
-        made = self._database.execute(
-            "INSERT OR IGNORE INTO authorizations VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (*row, "declined" if code else "approved", code, approval, at),
-        ).rowcount
-        held = self.find(reference)
-        same = held is not None and (held["amount"], held["currency"]) == (amount, order["currency"])
-        result = "new" if made else "repeated" if same else "conflict"
-        self._database.execute("INSERT INTO requests VALUES (?,?,?,?)", (reference, amount, result, at))
-        if held is None or not same:
-            raise AmountDiffers(reference)
-        return held
-
-    def find(self, reference: str) -> dict[str, Any] | None:
-        """The authorization with this reference."""
-        row = self._database.execute("SELECT * FROM authorizations WHERE network_ref = ?", (reference,)).fetchone()
-        return dict(row) if row else None
-
-    def listing(self) -> dict[str, Any]:
-        """Everything, for audits: authorizations, how many, and how many requests there were."""
-        rows = [dict(row) for row in self._database.execute("SELECT * FROM authorizations ORDER BY rowid")]
-        requests = self._database.execute("SELECT count(*) FROM requests").fetchone()[0]
-        return {"count": len(rows), "requests": requests, "data": rows}
 
 
 def card_data_in(value: Any) -> bool:
@@ -98,24 +43,40 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
     """The network's HTTP API over this record."""
 
     async def authorize(request: Request) -> Response:
-        try:
-            order = await json_object(request)
-        except NotJson as error:
-            return refusal(400, "invalid_request", str(error))
-        if problem := _problem(order):
-            return refusal(400, *problem)
+        order = await _order(request, _problem)
+        if isinstance(order, Response):
+            return order
         await asyncio.sleep(random.uniform(*latency_ms) / 1000)
         try:
             held = book.authorize(order)
-        except AmountDiffers:
+        except ReferenceReused:
             return refusal(409, "network_ref_reused", "this network_ref was used with another amount or currency")
         if order["amount"] % 100 == NO_ANSWER:
             await _hang(request)
         return JSONResponse(_answer(held))
 
+    async def operate(request: Request) -> Response:
+        order = await _order(request, _operation_problem)
+        if isinstance(order, Response):
+            return order
+        await asyncio.sleep(random.uniform(*latency_ms) / 1000)
+        try:
+            held = book.operate(order)
+        except ReferenceReused:
+            return refusal(409, "operation_ref_reused", "this operation_ref was used with another content")
+        except Refused as reason:
+            return refusal(422, "operation_refused", str(reason))
+        if order["amount"] % 100 == NO_ANSWER_TO_OPERATION:
+            await _hang(request)
+        return JSONResponse(_operation_answer(held))
+
     async def status(request: Request) -> Response:
         held = book.find(request.path_params["network_ref"])
         return JSONResponse(_answer(held)) if held else refusal(404, "authorization_unknown", "no such network_ref")
+
+    async def operation_status(request: Request) -> Response:
+        held = book.operation(request.path_params["operation_ref"])
+        return JSONResponse(_operation_answer(held)) if held else refusal(404, "operation_unknown", "no such operation")
 
     async def listing(_: Request) -> Response:
         return JSONResponse(book.listing())
@@ -128,24 +89,52 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
             Route("/authorizations", authorize, methods=["POST"]),
             Route("/authorizations", listing),
             Route("/authorizations/{network_ref}", status),
+            Route("/operations", operate, methods=["POST"]),
+            Route("/operations/{operation_ref}", operation_status),
             Route("/health", health),
         ]
     )
 
 
+async def _order(
+    request: Request, problem_of: Callable[[Mapping[str, Any]], tuple[str, str] | None]
+) -> dict[str, Any] | Response:
+    """The order in a request, or the refusal of a malformed one."""
+    try:
+        order = await json_object(request)
+    except NotJson as error:
+        return refusal(400, "invalid_request", str(error))
+    problem = problem_of(order)
+    return refusal(400, *problem) if problem else order
+
+
 def _problem(order: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not isinstance(order.get("capture"), bool):
+        return "invalid_request", "capture must be true or false"
+    return _common_problem(order, _TEXTS)
+
+
+def _operation_problem(order: Mapping[str, Any]) -> tuple[str, str] | None:
+    if order.get("kind") not in _KINDS:
+        return "invalid_request", f"kind must be one of {', '.join(_KINDS)}"
+    return _common_problem(order, ("operation_ref", "network_ref", "currency"))
+
+
+def _common_problem(order: Mapping[str, Any], texts: tuple[str, ...]) -> tuple[str, str] | None:
     if card_data_in(order):
         return "card_data_refused", "this network takes tokens, not card numbers"
     if not isinstance(order.get("amount"), int) or isinstance(order["amount"], bool) or order["amount"] <= 0:
         return "invalid_request", "amount must be a positive integer"
-    if not isinstance(order.get("capture"), bool):
-        return "invalid_request", "capture must be true or false"
-    missing = [name for name in _TEXTS if not isinstance(order.get(name), str)]
+    missing = [name for name in texts if not isinstance(order.get(name), str)]
     return ("invalid_request", f"{', '.join(missing)} must be text") if missing else None
 
 
 def _answer(held: Mapping[str, Any]) -> dict[str, Any]:
     return {name: held[name] for name in ("network_ref", "status", "code", "authorization_code")}
+
+
+def _operation_answer(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: held[name] for name in ("operation_ref", "status", "code")}
 
 
 def _luhn(digits: str) -> bool:

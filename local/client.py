@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import httpx
 
 TEST_CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2031, "cvc": "123"}
-FINAL = ("succeeded", "failed", "fraud_blocked", "requires_capture")
 _TIMEOUT = 90.0
 
 Found = TypeVar("Found")
@@ -49,6 +48,34 @@ class Client:
         """A payment as this address shows it."""
         return self._send("GET", f"/api/v1/payments/{payment_id}")
 
+    def capture(self, payment_id: str, amount: int | None = None, key: str | None = None, **fields: Any) -> Answer:
+        """Capture an authorized payment: this much, or all that is left; `final=True` releases what then remains."""
+        return self._command(payment_id, "capture", key, _sent(amount, fields))
+
+    def void(self, payment_id: str, key: str | None = None, **fields: Any) -> Answer:
+        """Release what is authorized and not captured."""
+        return self._command(payment_id, "void", key, fields)
+
+    def refund(self, payment_id: str, amount: int | None = None, key: str | None = None, **fields: Any) -> Answer:
+        """Refund a captured payment: this much, or all that is left."""
+        return self._command(payment_id, "refund", key, _sent(amount, fields))
+
+    def refunds(self, payment_id: str, **filters: Any) -> Answer:
+        """A page of the payment's refunds."""
+        return self._send("GET", f"/api/v1/payments/{payment_id}/refunds", parameters=filters)
+
+    def payments(self, **filters: Any) -> Answer:
+        """A page of the merchant's payments."""
+        return self._send("GET", "/api/v1/payments", parameters=filters)
+
+    def balance(self, **at: Any) -> Answer:
+        """The merchant's balance, now or `at` an instant."""
+        return self._send("GET", "/api/v1/balance", parameters=at)
+
+    def entries(self, **filters: Any) -> Answer:
+        """A page of the ledger's entries that concern the merchant."""
+        return self._send("GET", "/api/v1/ledger/entries", parameters=filters)
+
     def public_key(self) -> dict[str, Any]:
         """The key to seal cards to (a JWK)."""
         key: dict[str, Any] = self._send("GET", "/api/v1/vault/public_key").body["keys"][0]
@@ -63,31 +90,48 @@ class Client:
         return self._send("DELETE", f"/api/v1/tokens/{token}")
 
     def settled(self, payment_id: str, seconds: float = 60) -> dict[str, Any]:
-        """The payment once it is in a final state. Raises `TimedOut`."""
+        """The payment once it is decided. Raises `TimedOut`."""
 
-        def final() -> dict[str, Any] | None:
+        def decided() -> dict[str, Any] | None:
             answer = self.payment(payment_id)
-            return answer.body if answer.status == 200 and answer.body["status"] in FINAL else None
+            return answer.body if answer.status == 200 and answer.body["status"] != "pending" else None
 
-        return until(final, seconds, f"a final state of {payment_id}")
+        return until(decided, seconds, f"the decision on {payment_id}")
 
-    def _send(self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
+    def _command(self, payment_id: str, name: str, key: str | None, body: dict[str, Any]) -> Answer:
+        headers = {"Idempotency-Key": key or new_key()}
+        return self._send("POST", f"/api/v1/payments/{payment_id}/{name}", headers, body)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Answer:
         started = time.perf_counter()
-        answer = self._http.request(method, path, headers=headers, json=body)
+        answer = self._http.request(method, path, headers=headers, json=body, params=parameters)
         elapsed = int((time.perf_counter() - started) * 1000)
         content = answer.json() if answer.content else {}
         replayed = answer.headers.get("idempotent-replayed") == "true"
         return Answer(answer.status_code, content, replayed, answer.headers.get("x-served-by", ""), elapsed)
 
 
+def _sent(amount: int | None, fields: dict[str, Any]) -> dict[str, Any]:
+    """The body of a command: without an amount it is about all there is."""
+    return fields if amount is None else {"amount": amount, **fields}
+
+
 def webhook(inbox: str, payment_id: str, seconds: float = 60) -> dict[str, Any]:
     """The first delivery about this payment whose signature was verified. Raises `TimedOut`."""
+    return until(lambda: webhooks(inbox, payment_id), seconds, f"a webhook about {payment_id}")[0]
 
-    def delivered() -> dict[str, Any] | None:
-        answer = httpx.get(f"{inbox}/webhooks", params={"payment_id": payment_id}, trust_env=False)
-        return next((found for found in answer.json()["data"] if found["verified"]), None)
 
-    return until(delivered, seconds, f"a webhook about {payment_id}")
+def webhooks(inbox: str, payment_id: str) -> list[dict[str, Any]]:
+    """All deliveries about this payment so far whose signature was verified, in the order in which they came."""
+    answer = httpx.get(f"{inbox}/webhooks", params={"payment_id": payment_id}, trust_env=False)
+    return [found for found in answer.json()["data"] if found["verified"]]
 
 
 def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:

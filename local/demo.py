@@ -2,18 +2,17 @@
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from local.client import TEST_CARD, Client, new_card_number, new_key, until, webhook
+from local.client import TEST_CARD, Client, new_card_number, new_key, until, webhook, webhooks
+from local.demo_books import Books, sums_of
 from local.deploy import aws
-from local.invoke import items, plain
+from local.invoke import items
 from local.settings import REGIONS, Settings
+from payments import accounts
 from payments.sealing import seal_card
 
 _ARRIVAL_SECONDS = 30
@@ -32,6 +31,7 @@ class Demo:
         self._at, self._endpoints, self._console = at, endpoints, console
         self._client = Client(endpoints["edge"], endpoints["merchant"]["api_key"])
         self._key, self._first = new_key(), ""
+        self._books = Books(at, console)
 
     def play(self) -> None:
         """All scenes in order."""
@@ -41,6 +41,7 @@ class Demo:
             self.refuses_other_request,
             self.blocks,
             self.declines,
+            self.captures,
             self.stores,
             self.crosses,
             self.balances,
@@ -58,8 +59,8 @@ class Demo:
         self._console.print(f"{self._first} accepted by {answer.served_by} in {answer.milliseconds} ms")
         payment = self._client.settled(self._first)
         _promise(payment["status"] == "succeeded", f"the charge succeeds; it is {payment['status']}")
-        self._show_journals(REGIONS[0], self._first)
-        self._show_balances(self._first)
+        self._books.show_journals(REGIONS[0], self._first)
+        self._books.show_balance(REGIONS[0], accounts.merchant(self._endpoints["merchant"]["id"]))
         delivery = webhook(self._endpoints["webhook_inbox"], self._first)
         _promise(delivery["type"] == "payment.succeeded", f"payment.succeeded is delivered; got {delivery['type']}")
         self._console.print(f"webhook {delivery['id']} {delivery['type']}: delivered, signature verified")
@@ -92,7 +93,7 @@ class Demo:
         look = partial(items, self._at, REGIONS[0], "payments", payment_id)
         payment = until(look, _ARRIVAL_SECONDS, f"{payment_id} in {REGIONS[0]}")[0]
         _promise(payment["status"] == "fraud_blocked", f"fraud_blocked; it is {payment['status']}")
-        _promise(not self._journals(payment_id), "a blocked charge has no journal")
+        _promise(not self._books.journals(payment_id), "a blocked charge has no journal")
         fraud = payment["fraud"]
         self._console.print(f"{payment_id} blocked with score {fraud['score']}: {', '.join(fraud['reasons'])}")
         token = payment["card"]["token"]
@@ -104,10 +105,26 @@ class Demo:
         answer = self._client.charge(4205, customer={"id": "cus_demo"})
         payment = self._client.settled(answer.body["id"])
         _promise(payment["status"] == "failed", f"a declined charge fails; it is {payment['status']}")
-        journals = self._show_journals(REGIONS[0], payment["id"])
+        journals = self._books.show_journals(REGIONS[0], payment["id"])
         phases = {entry["phase"] for journal in journals for entry in journal["entries"]}
-        _promise(phases == {"pending", "voided"}, f"pending amounts are voided; phases are {phases}")
+        _promise(phases == {"pending", "void_pending"}, f"pending amounts are voided; phases are {phases}")
         self._console.print(f"{payment['id']} failed: {payment['failure']['code']}")
+
+    def captures(self) -> None:
+        """An authorization is captured in two parts, and half of it refunded"""
+        payment_id = self._client.charge(6000, capture=False, customer={"id": "cus_demo"}).body["id"]
+        authorized = self._client.settled(payment_id)
+        _promise(authorized["status"] == "requires_capture", f"it waits for its capture; it is {authorized['status']}")
+        self._client.capture(payment_id, 2500)
+        captured = self._client.capture(payment_id, 2000, final=True)
+        _promise(captured.body.get("amount_captured") == 4500, f"4500 are captured; got {captured}")
+        too_much = self._client.refund(payment_id, 4501)
+        _promise(too_much.status == 400, f"more than was captured cannot be refunded; got {too_much}")
+        refund = self._client.refund(payment_id, 2250)
+        _promise(refund.status == 201, f"201; got {refund}")
+        self._books.show_journals(REGIONS[0], payment_id, expected=5)
+        told = until(lambda: self._refunded(payment_id), _ARRIVAL_SECONDS, "the webhook about the refund")
+        self._console.print(f"{refund.body['id']} {told['type']}: {told['body']['data']['amount']} refunded of 4500")
 
     def stores(self) -> None:
         """A card is sealed and stored, charged by its token, and deleted for good"""
@@ -119,7 +136,8 @@ class Demo:
         payment_id = self._client.charge(2500, token=token).body["id"]
         _promise(self._client.settled(payment_id)["status"] == "succeeded", "a charge by token succeeds")
         self._console.print(f"{token} stored, charged by {payment_id}")
-        _promise(self._client.delete_card(token).status == 200, "the card can be deleted")
+        deleted = self._client.delete_card(token)
+        _promise(deleted.status == 200, f"the card can be deleted; got {deleted}")
         until(lambda: not self._card_keys(token), _ARRIVAL_SECONDS, "the card's keys to be destroyed in both regions")
         _promise(self._client.charge(2500, token=token).status == 402, "a deleted card cannot be charged")
         self._console.print(f"{token} deleted: its card keys are gone in {' and '.join(REGIONS)}")
@@ -137,49 +155,15 @@ class Demo:
     def balances(self) -> None:
         """The signed sum of all entries of all journals is zero in both regions"""
         for region in REGIONS:
-            journals = self._all_journals(region)
+            journals = self._books.all_journals(region)
             sums = sums_of(journals)
             _promise(bool(journals) and not any(sums.values()), f"zero per currency in {region}; sums are {dict(sums)}")
             totals = ", ".join(f"{currency} {phase} {total}" for (currency, phase), total in sorted(sums.items()))
             self._console.print(f"{region}: {len(journals)} journals, {totals}")
 
-    def _journals(self, payment_id: str) -> list[dict[str, Any]]:
-        return [journal for region in REGIONS for journal in items(self._at, region, "ledger", payment_id)]
-
-    def _show_journals(self, region: str, payment_id: str) -> list[dict[str, Any]]:
-        def both() -> list[dict[str, Any]] | None:
-            found = items(self._at, region, "ledger", payment_id)
-            return sorted(found, key=lambda journal: str(journal["created_at"])) if len(found) > 1 else None
-
-        journals = until(both, _ARRIVAL_SECONDS, f"the journals of {payment_id} in {region}")
-        table = Table("journal", "account", "debit", "credit", "phase", title=f"Journals of {payment_id}")
-        for journal in journals:
-            for entry in journal["entries"]:
-                money = f"{entry['amount']} {entry['currency']}"
-                sides = (money, "") if entry["side"] == "debit" else ("", money)
-                table.add_row(journal["journal_id"], entry["account"], *sides, entry["phase"])
-        self._console.print(table)
-        return journals
-
-    def _show_balances(self, payment_id: str) -> None:
-        accounts = {
-            (entry["account"], entry["currency"])
-            for journal in items(self._at, REGIONS[0], "ledger", payment_id)
-            for entry in journal["entries"]
-        }
-        table = Table("account", "currency", "counters", title=f"Balances in {REGIONS[0]}")
-        for account, currency in sorted(accounts):
-            look = partial(self._balance, account, currency)
-            found = until(look, _ARRIVAL_SECONDS, f"the balance of {account}")
-            counters = {name: value for name, value in found.items() if isinstance(value, int) and value}
-            table.add_row(account, currency, ", ".join(f"{name} {value}" for name, value in sorted(counters.items())))
-        self._console.print(table)
-
-    def _balance(self, account: str, currency: str) -> dict[str, Any] | None:
-        key = {"account": {"S": account}, "currency": {"S": currency}}
-        item = aws(self._at, "dynamodb", REGIONS[0]).get_item(TableName="balances", Key=key).get("Item")
-        found = {name: plain(value) for name, value in item.items()} if item else {}
-        return found if found.get("debits_posted") or found.get("credits_posted") else None
+    def _refunded(self, payment_id: str) -> dict[str, Any] | None:
+        found = webhooks(self._endpoints["webhook_inbox"], payment_id)
+        return next((delivery for delivery in found if delivery["type"] == "refund.succeeded"), None)
 
     def _released(self, token: str) -> bool:
         """Every holding of a released token is gone or carries the time of its release, in both regions
@@ -198,21 +182,6 @@ class Demo:
             "ExpressionAttributeValues": {":token": {"S": token}},
         }
         return [item for region in REGIONS for item in aws(self._at, "dynamodb", region).query(**request)["Items"]]
-
-    def _all_journals(self, region: str) -> list[dict[str, Any]]:
-        scan = aws(self._at, "dynamodb", region).get_paginator("scan")
-        pages = scan.paginate(TableName="ledger", ConsistentRead=True)
-        return [{name: plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
-
-
-def sums_of(journals: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    """The signed sum (debits positive) of all entries, per currency and phase."""
-    sums: Counter[tuple[str, str]] = Counter()
-    for journal in journals:
-        for entry in journal["entries"]:
-            signed = entry["amount"] if entry["side"] == "debit" else -entry["amount"]
-            sums[entry["currency"], entry["phase"]] += signed
-    return sums
 
 
 def _promise(kept: bool, what: str) -> None:

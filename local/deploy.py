@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from local.object_lock import lock_buckets
 from local.processes import RUN_VARIABLE, Run, tail
 from local.settings import ACCOUNT, REGIONS, ROOT, Settings
 
@@ -77,6 +78,7 @@ def deploy_region(at: Settings, run: Run, region: str) -> None:
     copy = str(at.path("cdk.out", region))
     options = ["--require-approval", "never", "--concurrency", "4", "--method", "direct", "--output", copy]
     _cdk(at, run, f"deploy-{region}", region, ["deploy", "--app", copy, *options, f"{region}/*"])
+    lock_buckets(aws(at, "s3", region), Path(copy), region)
 
 
 def api_base(at: Settings, region: str) -> str:

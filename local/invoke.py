@@ -90,6 +90,7 @@ class Placeholders:
             "payment_id": lambda: self._value("payment")["payment_id"],
             "token": lambda: self._value("payment")["card"]["token"],
             "payment": self._payment,
+            "refund_id": self._refund,
         }
         if name not in makers:
             raise InvalidEvent(f"${{{name}}}; there are {', '.join(sorted(makers))}")
@@ -108,6 +109,17 @@ class Placeholders:
         client.settled(payment_id)
         look = partial(items, self._at, self._region, "payments", payment_id)
         return until(look, _ARRIVAL_SECONDS, f"{payment_id} in {self._region}")[0]
+
+    def _refund(self) -> str:
+        client = Client(self._endpoints["edge"], self._endpoints["merchant"]["api_key"])
+        refund_id = str(client.refund(self._value("payment_id"), 100).body["id"])
+        look = partial(self._journal, self._value("payment_id"), refund_id)
+        until(look, _ARRIVAL_SECONDS, f"{refund_id} in {self._region}")
+        return refund_id
+
+    def _journal(self, payment_id: str, journal_id: str) -> bool:
+        journals = items(self._at, self._region, "ledger", payment_id)
+        return any(journal["journal_id"] == journal_id for journal in journals)
 
 
 def items(at: Settings, region: str, table: str, payment_id: str) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boto3.dynamodb.types import TypeSerializer
+
 from local import webhook_inbox
 from local.client import until
 from local.deploy import aws
@@ -21,6 +23,9 @@ DEMO_ENDPOINT = "we_demo"
 _ARRIVAL_SECONDS = 30
 _RING = 3
 """Items of a new vault's key ring: the key-encryption key's version, the token key, the sealing key."""
+
+FEES = {"basis_points": 290, "fixed": {"USD": 30, "EUR": 25, "JPY": 30}, "dispute": {"USD": 1500, "EUR": 1500}}
+"""What the demo merchants pay: 2.9 % and a fixed fee per payment, and one per dispute."""
 
 
 class SeedFailed(Exception):
@@ -63,7 +68,7 @@ def provision(at: Settings) -> None:
 def make_merchant(at: Settings, name: str, merchant_id: str) -> Merchant:
     """A merchant with a profile and a new API key, of which only the hash is stored."""
     api_key = new_api_key(merchant_id, "local")
-    _put(at, merchant_id, kind="profile", name=name, status="active", created_at=clock.now())
+    _put(at, merchant_id, kind="profile", name=name, status="active", created_at=clock.now(), fees=FEES)
     _put(at, merchant_id, kind=api_key_kind(api_key), status="active", created_at=clock.now())
     return Merchant(merchant_id, api_key)
 
@@ -109,6 +114,7 @@ def _merchant_of(region_index: int) -> str:
             return merchant_id
 
 
-def _put(at: Settings, merchant_id: str, **attributes: str) -> None:
-    item = {name: {"S": value} for name, value in {"merchant_id": merchant_id, **attributes}.items()}
+def _put(at: Settings, merchant_id: str, **attributes: Any) -> None:
+    serialized = TypeSerializer().serialize
+    item = {name: serialized(value) for name, value in {"merchant_id": merchant_id, **attributes}.items()}
     aws(at, "dynamodb", REGIONS[0]).put_item(TableName="merchants", Item=item)

@@ -102,6 +102,26 @@ def alarm(
     return made
 
 
+def silence_alarm(
+    scope: Construct, construct_id: str, *, name: str, description: str, metric: cloudwatch.IMetric, periods: int
+) -> cloudwatch.Alarm:
+    """An alarm that tells the platform's topic when the metric counted nothing for so many periods; no data is
+    nothing."""
+    made = cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_name=name,
+        alarm_description=description,
+        metric=metric,
+        threshold=1,
+        evaluation_periods=periods,
+        comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+    )
+    tell(made)
+    return made
+
+
 def tell(made: cloudwatch.AlarmBase) -> None:
     """Let the alarm tell the platform's topic."""
     topic = sns.Topic.from_topic_arn(made, "Topic", names.alarm_topic_arn(made))

@@ -39,6 +39,21 @@ default for a regional API is TLS 1.0 and newer."""
 AUTHORIZER_CACHE_S = 60
 """How long a revoked key may still be accepted."""
 
+MERCHANTS_ROUTES = {
+    "payments": ("GET",),
+    "payments/charge": ("POST",),
+    "payments/{id}": ("GET",),
+    "payments/{id}/capture": ("POST",),
+    "payments/{id}/void": ("POST",),
+    "payments/{id}/refund": ("POST",),
+    "payments/{id}/refunds": ("GET",),
+    "balance": ("GET",),
+    "ledger/entries": ("GET",),
+    "tokens": ("POST",),
+    "tokens/{token}": ("DELETE",),
+}
+"""Paths under ``/api/v1`` that need an API key."""
+
 # Type of gateway response → (status or None for its own, type and code of the error, message). What API Gateway answers
 # itself must look like what the function answers, and must not repeat anything of the request.
 GATEWAY_ERRORS = {
@@ -94,22 +109,37 @@ class ApiStack(Stack):
             name="payments-api",
             settings={
                 "PAYMENTS_TABLE": names.PAYMENTS,
+                "LEDGER_TABLE": names.LEDGER,
                 "SHARDS_TABLE": names.SHARDS,
+                "BALANCES_TABLE": names.BALANCES,
+                "ACCOUNTS_TABLE": names.ACCOUNTS,
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
                 **VAULT_FUNCTIONS,
+                "COMMAND_FUNCTION": names.COMMAND,
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },
             role_name=names.api_role(self),
         )
-        tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
-        function.allow(("dynamodb:GetItem",), *tables)
+        self._allow_tables(function)
         function.allow(("states:StartSyncExecution",), names.saga_arn(self))
         twins = [names.function_arn(self, "payments-api", region) for region in REGIONS if region != self.region]
         vault = [names.function_arn(self, name) for name in VAULT_FUNCTIONS.values()]
-        function.allow(("lambda:InvokeFunction",), *vault, *twins)
+        function.allow(("lambda:InvokeFunction",), *vault, names.function_arn(self, names.COMMAND), *twins)
         let_invoke(self, function.role, *VAULT_FUNCTIONS.values())
         return function
+
+    def _allow_tables(self, function: PaymentsFunction) -> None:
+        """It reads: what it writes, other functions write for it."""
+        one_by_one = (names.PAYMENTS, names.SHARDS, names.ACCOUNTS)
+        ranges = (names.LEDGER, names.BALANCES, names.ACCOUNTS)
+        function.allow(("dynamodb:GetItem",), *(names.table_arn(self, table) for table in one_by_one))
+        function.allow(("dynamodb:BatchGetItem",), names.table_arn(self, names.PAYMENTS))
+        function.allow(
+            ("dynamodb:Query",),
+            names.index_arn(self, names.PAYMENTS, names.MERCHANT_INDEX),
+            *(names.table_arn(self, table) for table in ranges),
+        )
 
     def _authorizer(self) -> apigateway.RequestAuthorizer:
         function = PaymentsFunction(
@@ -171,13 +201,12 @@ class ApiStack(Stack):
     ) -> None:
         integration = apigateway.LambdaIntegration(function, allow_test_invoke=False)
         v1 = api.root.add_resource("api").add_resource("v1")
-        payments = v1.add_resource("payments")
-        merchants_only = {"authorizer": authorizer, "authorization_type": apigateway.AuthorizationType.CUSTOM}
-        payments.add_resource("charge").add_method("POST", integration, **merchants_only)
-        payments.add_resource("{id}").add_method("GET", integration, **merchants_only)
-        tokens = v1.add_resource("tokens")
-        tokens.add_method("POST", integration, **merchants_only)
-        tokens.add_resource("{token}").add_method("DELETE", integration, **merchants_only)
+        for path, methods in MERCHANTS_ROUTES.items():
+            resource = v1.resource_for_path(path)
+            for method in methods:
+                resource.add_method(
+                    method, integration, authorizer=authorizer, authorization_type=apigateway.AuthorizationType.CUSTOM
+                )
         self._public_key(v1, integration)
         health = api.root.add_resource("health").add_method("GET", integration)
         acknowledge(health, "AwsSolutions-APIG4", "what Route 53 probes; it tells nothing of a merchant")

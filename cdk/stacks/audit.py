@@ -1,4 +1,5 @@
-"""Who uses the vault past its callers, and who changes what guards it: recorded, and told to the alarm topic.
+"""Who uses the vault past its callers, and who changes what guards it or the ledger: recorded, and told to the alarm
+topic.
 
 CloudTrail's data events cost $0.10 per 100,000, which for every detokenization would be $1 per million charges, and
 CloudWatch Logs as much again. So the trail knows only the functions that open cards, change keys, walk over all cards
@@ -83,13 +84,24 @@ ROLE_EVENTS = (
 
 TRAIL_EVENTS = ("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors")
 
-GUARDED_ROLES = ("payments-vault-", "payments-network-", "payments-charge-", "payments-api-")
-"""Beginnings of the names of the vault's roles and its callers', in both regions."""
+GUARDED_ROLES = ("payments-vault-", "payments-network-", "payments-charge-", "payments-api-", "payments-notary-")
+"""Beginnings of the names of the vault's roles and its callers', and of the archive's only writer, in both regions."""
+
+POLICY_EVENTS = ("PutResourcePolicy", "DeleteResourcePolicy")
+
+ARCHIVE_EVENTS = (
+    "PutBucketPolicy",
+    "DeleteBucketPolicy",
+    "PutBucketLifecycle",
+    "PutBucketObjectLockConfiguration",
+    "PutBucketVersioning",
+)
+"""What is locked stays so whatever happens; these change what will become of what is written next."""
 
 
 class AuditStack(Stack):
     """A trail, an alarm on every unexpected detokenization, and rules on changes of keys, functions, the table of card
-    keys, the network, trails and roles."""
+    keys, the network, trails, roles, the ledger's policy and its archive."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, config: Config, watched_keys: list[str], **kwargs: Any
@@ -117,6 +129,10 @@ class AuditStack(Stack):
         self._tell("Trails", "cloudtrail", TRAIL_EVENTS, {})
         if self.region == IAM_REGION:
             self._tell("Roles", "iam", ROLE_EVENTS, _parameter("roleName", _prefixes(GUARDED_ROLES)))
+        ledger = [{"suffix": f"table/{names.LEDGER}"}]
+        self._tell("Policy", "dynamodb", POLICY_EVENTS, _parameter("resourceArn", ledger), of="ledger")
+        archive = {"requestParameters": {"bucketName": [names.archive(self)]}}
+        self._tell("Archive", "s3", ARCHIVE_EVENTS, archive, of="ledger")
 
     def _trail(self, log: logs.LogGroup) -> cloudtrail.Trail:
         bucket = s3.Bucket(
@@ -228,14 +244,14 @@ class AuditStack(Stack):
             ),
         )
 
-    def _tell(self, name: str, service: str, calls: Any, what: dict[str, Any]) -> None:
-        """Tell the alarm topic of calls of a service's API that change something the vault rests on."""
+    def _tell(self, name: str, service: str, calls: Any, what: dict[str, Any], of: str = "vault") -> None:
+        """Tell the alarm topic of calls of a service's API that change something the vault or the ledger rests on."""
         pattern = events.EventPattern(
             source=[f"aws.{service}"],
             detail_type=["AWS API Call via CloudTrail"],
             detail={"eventSource": [f"{service}.amazonaws.com"], "eventName": list(calls), **what},
         )
-        rule = events.Rule(self, name, rule_name=f"payments-vault-{name.lower()}-changed", event_pattern=pattern)
+        rule = events.Rule(self, name, rule_name=f"payments-{of}-{name.lower()}-changed", event_pattern=pattern)
         rule.add_target(targets.SnsTopic(self._topic, authorize_using_role=True))
 
     def _trail_key(self) -> kms.Key:

@@ -1,4 +1,4 @@
-"""The charge saga and the function that writes the books."""
+"""The charge saga and the functions that write the books."""
 
 from typing import Any
 
@@ -26,11 +26,13 @@ TASKS = {
 
 
 class ChargeStack(Stack):
-    """``payments-ledger`` and the Express state machine ``payments-charge``."""
+    """``payments-ledger``, ``-command`` and ``-book``; the Express state machine ``payments-charge``."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self._ledger(config)
+        self._command(config)
+        self._book(config)
         self._saga(config)
 
     def _ledger(self, config: Config) -> None:
@@ -47,6 +49,26 @@ class ChargeStack(Stack):
             names.table_arn(self, names.PAYMENTS),
         )
         ledger.allow(("dynamodb:ConditionCheckItem", "dynamodb:PutItem"), names.table_arn(self, names.LEDGER))
+
+    def _command(self, config: Config) -> None:
+        command = PaymentsFunction(
+            self,
+            "Command",
+            config=config,
+            name=names.COMMAND,
+            settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER, "EVENT_BUS": names.BUS},
+        )
+        command.allow(
+            ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS)
+        )
+        command.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))
+        command.allow(("events:PutEvents",), names.bus_arn(self))
+
+    def _book(self, config: Config) -> None:
+        """Only an operator calls it, so no role of the platform may."""
+        settings = {"LEDGER_TABLE": names.LEDGER}
+        book = PaymentsFunction(self, "Book", config=config, name=names.BOOK, settings=settings)
+        book.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))
 
     def _saga(self, config: Config) -> None:
         """Its history holds ciphertext and tokens only, and even so its log holds errors without execution data."""

@@ -1,4 +1,4 @@
-"""The tables, except the vault's.
+"""The tables, except the vault's, and the ledger's archive.
 
 In production the first region's stack owns the global tables, DynamoDB keeps their replicas in the other region, and
 the other region's stack refers to them by name. Locally every region's emulator gets tables of its own, which
@@ -13,14 +13,16 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import WITNESS_REGION, Config
-from cdk.constructs.replica_stream import replica_stream_arn
+from cdk.constructs.append_only import append_only
+from cdk.constructs.archive import Archive
+from cdk.constructs.replica import replica_policy, replica_stream_arn
 
 _TEXT = dynamodb.AttributeType.STRING
 _NUMBER = dynamodb.AttributeType.NUMBER
 
 
 class DataStack(Stack):
-    """Payments, ledger, merchants, shards, fraud profiles; balances per region."""
+    """Payments, ledger, merchants, shards, fraud profiles; per region the ledger's projections and its archive."""
 
     ledger_stream_arn: str
     """Stream of the region's ledger. It carries a time stamp, so it is the one thing that cannot be named."""
@@ -28,11 +30,16 @@ class DataStack(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
-        self._table(names.BALANCES, ("account", _TEXT), ("currency", _TEXT), ttl="expires_at")
+        self._table(names.BALANCES, ("account", _TEXT), ("period", _TEXT), ttl="expires_at")
+        self._table(names.ACCOUNTS, ("account", _TEXT), ("position", _TEXT))
+        self._table(names.PROOFS, ("record", _TEXT), ("position", _TEXT))
+        Archive(self, "Archive", config=config)
         if config.defines_global_tables(self.region):
             self.ledger_stream_arn = self._global_tables()
         else:
             self.ledger_stream_arn = replica_stream_arn(self, "LedgerStream", names.LEDGER)
+            if config.guards_history:
+                replica_policy(self, "LedgerPolicy", names.LEDGER, append_only(self, names.LEDGER))
 
     def _global_tables(self) -> str:
         """Make the global tables; the answer is the ledger's stream ARN."""
@@ -40,10 +47,17 @@ class DataStack(Stack):
         payments.add_global_secondary_index(
             index_name=names.PENDING_INDEX,
             partition_key=dynamodb.Attribute(name="pending_bucket", type=_NUMBER),
-            sort_key=dynamodb.Attribute(name="created_at", type=_TEXT),
+            sort_key=dynamodb.Attribute(name="pending_since", type=_TEXT),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        ledger = self._global_table(names.LEDGER, ("payment_id", _TEXT), ("journal_id", _TEXT))
+        payments.add_global_secondary_index(
+            index_name=names.MERCHANT_INDEX,
+            partition_key=dynamodb.Attribute(name="merchant_bucket", type=_TEXT),
+            sort_key=dynamodb.Attribute(name="listed_as", type=_TEXT),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        policy = append_only(self, names.LEDGER) if self._config.guards_history else None
+        ledger = self._global_table(names.LEDGER, ("payment_id", _TEXT), ("journal_id", _TEXT), resource_policy=policy)
         self._global_table(names.MERCHANTS, ("merchant_id", _TEXT), ("kind", _TEXT))
         self._global_table(names.FRAUD_PROFILES, ("entity", _TEXT), ("region", _TEXT), ttl="expires_at")
         self._shards()

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
-from cdk.constructs.worker import alarm, tell
+from cdk.constructs.worker import alarm, silence_alarm, tell
 
 _MINUTE = Duration.minutes(1)
 
@@ -31,12 +31,34 @@ WATCHED = (
     "payments-vault-shred",
     "payments-fraud",
     "payments-ledger",
+    names.COMMAND,
+    names.BOOK,
+    names.NOTARY,
+    names.AUDIT,
     "payments-sweeper",
 )
-"""Functions whose faults end in a compensation or another run, and so show nowhere else."""
+"""Functions whose faults end in a compensation, a repetition or another run, and so show nowhere else."""
+
+CRITICAL = {
+    names.UNBALANCED: (
+        "unbalanced",
+        "debits and credits of a journal differ; the log names shard, currency and journal",
+    ),
+    names.CONTRADICTIONS: (
+        "contradictions",
+        "a payment contradicts its journals, and was not mended; the log names it",
+    ),
+}
+"""Metrics that are 0 as long as the books are right; the end of the alarm's name, and what it means."""
+
+NOTARY_SILENT_MINUTES = 5
+
+CHECK_PERIOD = Duration.hours(6)
+CHECK_PERIODS = 5
+"""The balance check is daily: after 30 hours one is missing, however long the last one took."""
 
 LAGS = (
-    ("ProjectorLag", "payments-projector", "Balances are behind the ledger"),
+    ("ProjectorLag", names.PROJECTOR, "Balances are behind the ledger"),
     ("ShredderLag", "payments-vault-shredder", "Cards shredded in the other region can still be opened in this one"),
 )
 """Readers of streams, and what it means if one falls behind."""
@@ -48,7 +70,8 @@ class ObservabilityStack(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self._topic(config)
-        sagas = {name: _saga(self, f"Executions{name}") for name in ("Failed", "TimedOut")}
+        saga = names.saga_arn(self)
+        sagas = {name: _executions(saga, f"Executions{name}") for name in ("Failed", "TimedOut")}
         latency, errors = _api("Latency", "p99"), _api("5XXError", "Sum")
         if config.metric_math:
             self._stored_cards()
@@ -104,6 +127,7 @@ class ObservabilityStack(Stack):
                 description="Messages wait in dead-letter queues; each queue's own alarm says in which",
                 metric=_dead_letters(),
             )
+        self._books()
         self._dashboard(list(sagas.values()), latency, errors)
 
     def _topic(self, config: Config) -> None:
@@ -118,6 +142,40 @@ class ObservabilityStack(Stack):
         )
         if config.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+
+    def _books(self) -> None:
+        """The financial record is right, and what proves it runs."""
+        for metric, (name, means) in CRITICAL.items():
+            alarm(
+                self,
+                metric,
+                name=f"payments-ledger-{name}",
+                description=f"CRITICAL: {means}",
+                metric=_own(metric),
+            )
+        alarm(
+            self,
+            "BalanceCheckFailed",
+            name=f"{names.BALANCE_CHECK}-failed",
+            description="CRITICAL: the books do not balance, or could not be checked; the execution says which",
+            metric=_executions(names.balance_check_arn(self), "ExecutionsFailed"),
+        )
+        silence_alarm(
+            self,
+            "BalanceCheckMissing",
+            name=f"{names.BALANCE_CHECK}-missing",
+            description="CRITICAL: no balance check has succeeded for more than a day",
+            metric=_executions(names.balance_check_arn(self), "ExecutionsSucceeded").with_(period=CHECK_PERIOD),
+            periods=CHECK_PERIODS,
+        )
+        silence_alarm(
+            self,
+            "NotarySilent",
+            name=f"{names.NOTARY}-silent",
+            description="CRITICAL: the notary, which runs every minute, does not: journals are not anchored",
+            metric=_function("Invocations", "Sum", names.NOTARY),
+            periods=NOTARY_SILENT_MINUTES,
+        )
 
     def _stored_cards(self) -> None:
         """Many cards stored at once may be somebody who tries numbers until one has a token that he knows.
@@ -143,7 +201,8 @@ class ObservabilityStack(Stack):
     def _dashboard(self, sagas: list[cloudwatch.Metric], latency: cloudwatch.Metric, errors: cloudwatch.Metric) -> None:
         queues = (names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE)
         age = [_queue("ApproximateAgeOfOldestMessage", queue) for queue in queues]
-        lag = _function("IteratorAge", "Maximum", "payments-projector")
+        lag = _function("IteratorAge", "Maximum", names.PROJECTOR)
+        notary = _function("Duration", "Maximum", names.NOTARY)
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -161,6 +220,10 @@ class ObservabilityStack(Stack):
                     cloudwatch.GraphWidget(title="Oldest message, s", left=age),
                     cloudwatch.GraphWidget(title="Projector behind the ledger, ms", left=[lag]),
                 ],
+                [
+                    cloudwatch.GraphWidget(title="Books that are wrong", left=[_own(metric) for metric in CRITICAL]),
+                    cloudwatch.GraphWidget(title="A round of the notary, ms", left=[notary]),
+                ],
             ],
         )
 
@@ -176,8 +239,13 @@ def _dead_letters() -> cloudwatch.IMetric:
     )
 
 
-def _saga(scope: Construct, metric: str) -> cloudwatch.Metric:
-    return _metric("AWS/States", metric, "Sum", {"StateMachineArn": names.saga_arn(scope)})
+def _own(name: str) -> cloudwatch.Metric:
+    """A metric that the platform's functions write themselves."""
+    return _metric(names.METRICS, name, "Sum", {})
+
+
+def _executions(machine: str, metric: str) -> cloudwatch.Metric:
+    return _metric("AWS/States", metric, "Sum", {"StateMachineArn": machine})
 
 
 def _api(metric: str, statistic: str) -> cloudwatch.Metric:

@@ -14,7 +14,7 @@ from cdk import names
 from cdk.config import Config
 from cdk.constructs.function import ARCHITECTURE, RUNTIME, PaymentsFunction
 from cdk.constructs.nag import acknowledge
-from cdk.constructs.replica_stream import replica_stream_arn
+from cdk.constructs.replica import replica_stream_arn
 from cdk.constructs.worker import DeadLetters
 from cdk.stacks.vault_base import VaultBaseStack
 from cdk.vault_rights import VAULT_RIGHTS, Rights

@@ -16,8 +16,9 @@ from cdk.constructs.function import PaymentsFunction, let_invoke
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.worker import DeadLetters, Worker
 
-STREAM_BATCH = 45
-"""A journal touches two balances, and a batch is one transaction, of at most 100 items, with its marker."""
+STREAM_BATCH = 200
+"""The projector cuts a batch into transactions itself; the more journals of an account it sees at once, the fewer
+updates they cost."""
 
 STREAM_PATIENCE = Duration.hours(12)
 """How long a batch of the stream is repeated before it becomes a dead letter; half of what a stream keeps."""
@@ -32,9 +33,9 @@ class WorkersStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
         bus = events.EventBus(self, "Bus", event_bus_name=names.BUS)
-        _route(bus, "charge_authorized", self._network())
+        _route(bus, self._network(), "charge_authorized", "payment_command")
         delivery = self._deliver()
-        _route(bus, "payment_result", self._fanout(delivery.queue))
+        _route(bus, self._fanout(delivery.queue), "payment_result")
         self._projector(ledger_stream_arn)
         self._sweeper()
 
@@ -54,8 +55,9 @@ class WorkersStack(Stack):
                 "CARD_NETWORK_URL": self._config.card_network_url,
             },
         )
-        worker.handler.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS))
-        worker.handler.allow(("dynamodb:PutItem",), names.table_arn(self, names.LEDGER))
+        changes = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")  # a payment is put when it is mended
+        worker.handler.allow(changes, names.table_arn(self, names.PAYMENTS))
+        worker.handler.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))
         worker.handler.allow(("lambda:InvokeFunction",), names.function_arn(self, names.DETOKENIZE))
         let_invoke(self, worker.handler.role, names.DETOKENIZE)
         worker.handler.allow(("events:PutEvents",), names.bus_arn(self))
@@ -92,19 +94,25 @@ class WorkersStack(Stack):
         return worker
 
     def _projector(self, stream_arn: str) -> None:
-        """A batch is counted exactly once by its first record, so it is never bisected and fails as a whole."""
+        """A batch's progress is kept under its first record, so it is never bisected and fails as a whole."""
         projector = PaymentsFunction(
             self,
             "Projector",
             config=self._config,
-            name="payments-projector",
-            settings={"BALANCES_TABLE": names.BALANCES},
+            name=names.PROJECTOR,
+            settings={
+                "BALANCES_TABLE": names.BALANCES,
+                "ACCOUNTS_TABLE": names.ACCOUNTS,
+                "PROOFS_TABLE": names.PROOFS,
+            },
         )
         projector.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.BALANCES))
+        projector.allow(("dynamodb:BatchWriteItem",), names.table_arn(self, names.ACCOUNTS))
+        projector.allow(("dynamodb:PutItem",), names.table_arn(self, names.PROOFS))
         projector.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream_arn)
         projector.allow(("dynamodb:ListStreams",), "*")
         acknowledge(projector.role, "AwsSolutions-IAM5[Resource::*]", "streams are listed, not named")
-        dead_letters = DeadLetters(self, "ProjectorDeadLetters", config=self._config, worker="payments-projector")
+        dead_letters = DeadLetters(self, "ProjectorDeadLetters", config=self._config, worker=names.PROJECTOR)
         acknowledge(dead_letters.queue, "AwsSolutions-SQS3", "it is the dead-letter queue, of a stream")
         projector.allow(("sqs:SendMessage",), dead_letters.queue.queue_arn)
         lambda_.EventSourceMapping(
@@ -114,6 +122,7 @@ class WorkersStack(Stack):
             event_source_arn=stream_arn,
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=STREAM_BATCH,
+            max_batching_window=Duration.seconds(self._config.stream_window_s),
             max_record_age=STREAM_PATIENCE,
             on_failure=event_sources.SqsDlq(dead_letters.queue),
         ).node.add_dependency(projector.role)
@@ -127,13 +136,18 @@ class WorkersStack(Stack):
             settings={
                 "PAYMENTS_TABLE": names.PAYMENTS,
                 "SHARDS_TABLE": names.SHARDS,
+                "BALANCES_TABLE": names.BALANCES,
                 "EVENT_BUS": names.BUS,
+                "COMMAND_FUNCTION": names.COMMAND,
                 "REGIONS": self._config.regions_setting,
             },
         )
-        sweeper.allow(("dynamodb:Query",), names.index_arn(self, names.PAYMENTS, names.PENDING_INDEX))
+        pending = names.index_arn(self, names.PAYMENTS, names.PENDING_INDEX)
+        sweeper.allow(("dynamodb:Query",), pending, names.table_arn(self, names.BALANCES))
+        sweeper.allow(("lambda:InvokeFunction",), names.function_arn(self, names.COMMAND))
         tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
         sweeper.allow(("dynamodb:GetItem",), *tables)
+        sweeper.allow(("dynamodb:BatchGetItem",), names.table_arn(self, names.PAYMENTS))
         sweeper.allow(("events:PutEvents",), names.bus_arn(self))
         every_minute = events.Schedule.rate(Duration.minutes(1))
         rule = events.Rule(self, "EveryMinute", rule_name="payments-sweeper", schedule=every_minute)
@@ -141,8 +155,8 @@ class WorkersStack(Stack):
         rule.add_target(targets.LambdaFunction(sweeper.function, retry_attempts=0))
 
 
-def _route(bus: events.EventBus, detail_type: str, worker: Worker) -> None:
-    """Send the platform's events of one type to a worker's queue; what cannot be sent becomes a dead letter."""
-    pattern = events.EventPattern(source=["payments"], detail_type=[detail_type])
+def _route(bus: events.EventBus, worker: Worker, *detail_types: str) -> None:
+    """Send the platform's events of these types to a worker's queue; what cannot be sent becomes a dead letter."""
+    pattern = events.EventPattern(source=["payments"], detail_type=list(detail_types))
     rule = events.Rule(worker, "Rule", event_bus=bus, event_pattern=pattern)
     rule.add_target(targets.SqsQueue(worker.queue, dead_letter_queue=worker.dead_letters.queue))

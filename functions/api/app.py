@@ -4,12 +4,23 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from functions.api import charges, health, problems, public_key, tokens
+from functions.api import (
+    balance,
+    captures,
+    charges,
+    entries,
+    health,
+    listing,
+    problems,
+    public_key,
+    refunds,
+    tokens,
+)
 from payments.errors import NotFound
 from payments.observability import logger
 
 app = APIGatewayRestResolver()
-for room in (charges, tokens, public_key, health):
+for room in (charges, listing, captures, refunds, balance, entries, tokens, public_key, health):
     app.include_router(room.router)
 app.exception_handler(Exception)(lambda error: problems.response(error, app.current_event.request_context.request_id))
 app.not_found(

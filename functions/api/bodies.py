@@ -28,7 +28,7 @@ def decode(body: str, kind: type[Body]) -> Body:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest(
-            "invalid_field", "A field is missing, unknown or of the wrong type.", param=_path_of(error)
+            "invalid_field", "A field is missing, unknown or of the wrong type.", param=path_of(error)
         ) from None
 
 
@@ -70,7 +70,8 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
         yield str(value)
 
 
-def _path_of(error: msgspec.ValidationError) -> str | None:
-    """The place msgspec names at the end of its message, ``… - at `$.card.number` ``; its text may quote input."""
+def path_of(error: msgspec.ValidationError) -> str | None:
+    """The field that an error is about. msgspec names it at the end of its message, ``… - at `$.card.number` ``,
+    the rest of which may quote input."""
     found = re.search(r"at `\$\.?([a-z_.]*)[^`]*`$", str(error))
     return found.group(1) or None if found else None

@@ -1,5 +1,6 @@
 """`POST /api/v1/payments/charge` and `GET /api/v1/payments/{payment_id}`."""
 
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,16 @@ from payments.merchants import Merchant
 
 router = APIGatewayRouter()
 REPLAYED = "Idempotent-Replayed"
+
+_AT_FIRST = {
+    "status": str(Status.PENDING),
+    "amount_captured": 0,
+    "amount_refunded": 0,
+    "amount_capturable": 0,
+    "dispute": None,
+    "failure": None,
+}
+"""What of a payment changes later, as it is when the charge is accepted."""
 
 
 @router.post("/api/v1/payments/charge")
@@ -92,6 +103,7 @@ def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> 
         "capture": request.capture,
         "created_at": clock.now(),
         "network_ref": identifiers.network_reference(payment_id),
+        "fees": asdict(merchant.terms.plan(request.currency)),
         "card": card,
         "customer": msgspec.to_builtins(request.customer),
         "device": msgspec.to_builtins(request.device),
@@ -123,7 +135,7 @@ def _answer(found: dict[str, Any], replayed: bool) -> Response[Any]:
         where = {"param": None, "payment_id": found["id"], "request_id": request_id}
         error = {"type": CardDeclined.type, **found["failure"], **where}
         return exchange.answer(CardDeclined.status, {"error": error}, headers)
-    then = {"status": str(Status.PENDING), "failure": None, "updated_at": found["created_at"]}
+    then = {**_AT_FIRST, "updated_at": found["created_at"]}
     return exchange.answer(HTTPStatus.CREATED, {**found, **then, "request_id": request_id}, headers)
 
 

@@ -1,6 +1,8 @@
 """What every route needs of the exchange with API Gateway: who asks, what was sent, and how an answer is written."""
 
 import binascii
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -9,13 +11,15 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from functions.api import card_numbers
 from payments.errors import InvalidRequest
-from payments.merchants import Merchant
+from payments.listings import Page
+from payments.merchants import Merchant, Terms
 
 
 def merchant(event: APIGatewayProxyEvent) -> Merchant:
     """The merchant API Gateway's authorizer vouches for."""
     context = event.request_context.authorizer
-    return Merchant(str(context["merchant_id"]), int(context["shard"]))
+    terms = msgspec.json.decode(context["terms"], type=Terms) if context.get("terms") else Terms()
+    return Merchant(str(context["merchant_id"]), int(context["shard"]), terms)
 
 
 def idempotency_key(event: APIGatewayProxyEvent) -> str | None:
@@ -51,6 +55,18 @@ def answer(
 ) -> Response[Any]:
     """An answer whose body is this resource."""
     return Response(status, content_types.APPLICATION_JSON, msgspec.json.encode(resource).decode(), dict(headers or {}))
+
+
+def page(event: APIGatewayProxyEvent, found: Page[Any], data: Sequence[Any]) -> Response[Any]:
+    """An answer whose body is a page of a list, with the data as the API shows it."""
+    body = {
+        "object": "list",
+        "data": data,
+        "has_more": found.has_more,
+        "next_cursor": found.next_cursor,
+        "request_id": request_id(event),
+    }
+    return answer(HTTPStatus.OK, body)
 
 
 def forwarded(answered: dict[str, Any]) -> Response[Any]:

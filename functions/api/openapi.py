@@ -23,6 +23,7 @@ FILE = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 Json = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
+_NULL = {"type": "null"}
 _JSON = "application/json"
 _BAD_GATEWAY = "5XX"
 
@@ -80,11 +81,18 @@ def _operation(operation: Operation, documentation: str) -> Json:
     described: Json = {"summary": summary.rstrip("."), "description": " ".join(rest.split())}
     if operation.public:
         described["security"] = []
-    parameters = [*_parameters(operation.path, "path"), *_parameters(operation.headers, "header")]
+    parameters = [
+        *_parameters(operation.path, "path"),
+        *_parameters(operation.headers, "header"),
+        *_query_parameters(operation.query),
+    ]
     if parameters:
         described["parameters"] = parameters
     if operation.body:
-        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": _schema(operation.body)}}}
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {_JSON: {"schema": _schema(operation.body)}},
+        }
     described["responses"] = {
         **{str(status): _success(kind, status, operation) for status, kind in operation.answers.items()},
         **{
@@ -129,7 +137,7 @@ def _failure(codes: tuple[str, ...], status: int) -> Json:
         "description": ", ".join(f"`{code}`" for code in codes),
         "content": {_JSON: {"schema": schema}},
     }
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or "payment_busy" in codes:
         described["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
     return described
 
@@ -140,6 +148,23 @@ def _parameters(types: Mapping[str, Any], place: str) -> list[Json]:
         schema = _schema(kind)
         sentence = schema.pop("description", None)
         described.append({"name": name, "in": place, "required": True, "schema": schema})
+        if sentence:
+            described[-1]["description"] = sentence
+    return described
+
+
+def _query_parameters(query: type[msgspec.Struct] | None) -> list[Json]:
+    """The fields of a query, none of which is required."""
+    if query is None:
+        return []
+    _, schemas = msgspec.json.schema_components([query], ref_template=_REFERENCE)
+    described = []
+    for name, schema in schemas[query.__name__]["properties"].items():
+        given = {key: value for key, value in schema.items() if key != "anyOf" and value is not None}
+        for choice in schema.get("anyOf", ()):
+            given |= choice if choice != _NULL else {}
+        sentence = given.pop("description", None)
+        described.append({"name": name, "in": "query", "required": False, "schema": given})
         if sentence:
             described[-1]["description"] = sentence
     return described

@@ -25,7 +25,7 @@ def response(error: Exception, request_id: str) -> Response[Any]:
         "payment_id": error.payment_id,
         "request_id": request_id,
     }
-    headers = {"Retry-After": _RETRY_AFTER_SECONDS} if error.status >= 500 else {}
+    headers = {"Retry-After": _RETRY_AFTER_SECONDS} if error.passing else {}
     return Response(error.status, content_types.APPLICATION_JSON, json.dumps({"error": body}), headers=headers)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -30,8 +30,8 @@ def _described(sentence: str = "", **schema: Any) -> Meta:
 
 
 Text = Annotated[str, _described(maxLength=bodies.MAXIMUM_TEXT)]
-Name = Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": bodies.MAXIMUM_TEXT})]
-"""A key of the metadata; DynamoDB stores none that is empty."""
+Name = Annotated[str, Meta(min_length=1, pattern="^(?!self$)", extra_json_schema={"maxLength": bodies.MAXIMUM_TEXT})]
+"""A key of the metadata; DynamoDB stores none that is empty, and pynamodb none that is called `self`."""
 
 SealedCard = Annotated[
     str,
@@ -43,11 +43,12 @@ Token = Annotated[
     str,
     _described("A stored card of the merchant.", pattern=f"^{_TOKEN_FORM.pattern}$", format="card-token"),
 ]
+Amount = Annotated[int, _described("In the currency's minor unit.", minimum=1, maximum=MAXIMUM_AMOUNT)]
 PaymentId = Annotated[str, _described(pattern="^pay_[0-7][0-9a-f][a-z2-7]{24}$", format="payment-id")]
 IdempotencyKey = Annotated[
     str,
     _described(
-        "Names the charge: sent again with the same key, it is the same charge.",
+        "Names what is asked: sent again with the same key, it is the same charge, capture, void or refund.",
         minLength=1,
         maxLength=MAXIMUM_KEY_LENGTH,
     ),
@@ -92,10 +93,34 @@ class Device(msgspec.Struct, forbid_unknown_fields=True):
     ip: Text | None = None
 
 
+class CommandRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a command on a payment may say; each command has its own fields."""
+
+
+class CaptureRequest(CommandRequest):
+    """A capture: of all that is left, or of an amount; `final` releases what then remains."""
+
+    amount: Amount | None = None
+    final: bool = False
+
+
+class VoidRequest(CommandRequest):
+    """The release of what is authorized and not captured."""
+
+    reason: Text | None = None
+
+
+class RefundRequest(CommandRequest):
+    """A refund: of all that is left, or of an amount."""
+
+    amount: Amount | None = None
+    reason: Text | None = None
+
+
 class ChargeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A charge; exactly one of `card`, `sealed_card` and `token` is given."""
 
-    amount: Annotated[int, _described("In the currency's minor unit.", minimum=1, maximum=MAXIMUM_AMOUNT)]
+    amount: Amount
     currency: Annotated[str, _described("ISO 4217, in capitals.", pattern="^[A-Z]{3}$", format="iso-4217")]
     card: RawCard | None = None
     sealed_card: SealedCard | None = None
@@ -112,6 +137,9 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     card: RawCard | None = None
     sealed_card: SealedCard | None = None
+
+
+Command = TypeVar("Command", bound=CommandRequest)
 
 
 def parse_charge(body: str | None, idempotency_key: str | None) -> ChargeRequest:
@@ -138,6 +166,20 @@ def parse_token(body: str | None) -> TokenRequest:
     return request
 
 
+def parse_command(body: str | None, idempotency_key: str | None, kind: type[Command]) -> Command:
+    """What a command asks for; an empty body of a void asks for nothing in particular.
+
+    Raises `InvalidRequest` or `BodyTooLarge`, as `parse_charge` does.
+    """
+    _check_key(idempotency_key)
+    request = bodies.decode(body or ("{}" if kind is VoidRequest else ""), kind)
+    amount = getattr(request, "amount", None)
+    if amount is not None and not 1 <= amount <= MAXIMUM_AMOUNT:
+        sentence = f"amount must be between 1 and {MAXIMUM_AMOUNT}"
+        raise InvalidRequest("invalid_amount", sentence, param="amount")
+    return request
+
+
 def is_token(text: str) -> bool:
     """Whether the text has the form of a token, and cannot hold a card number."""
     return _TOKEN_FORM.fullmatch(text) is not None and not card_numbers.occurs_in(text)
@@ -146,6 +188,15 @@ def is_token(text: str) -> bool:
 def fingerprint(request: ChargeRequest) -> str:
     """SHA-256 (hex) of what the request asks for, without card data: a retry may seal the same card anew."""
     asked = {name: value for name, value in msgspec.to_builtins(request).items() if name not in ("card", "sealed_card")}
+    return _digest(asked)
+
+
+def command_fingerprint(command: str, payment_id: str, request: CommandRequest) -> str:
+    """SHA-256 (hex) of what a command asks for: another command, payment or field is another request."""
+    return _digest({"command": command, "payment_id": payment_id, **msgspec.to_builtins(request)})
+
+
+def _digest(asked: dict[str, Any]) -> str:
     return sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

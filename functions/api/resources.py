@@ -6,6 +6,20 @@ import msgspec
 from msgspec import Meta
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+PaymentStatus = Literal[
+    "pending",
+    "fraud_blocked",
+    "requires_capture",
+    "partially_captured",
+    "canceled",
+    "succeeded",
+    "partially_refunded",
+    "refunded",
+    "disputed",
+    "charged_back",
+    "failed",
+]
+"""`payments.lifecycle.Status`, spelt out."""
 Brand = Annotated[str, Meta(description="visa, mastercard, amex, discover, diners, jcb or unionpay.")]
 CardToken = Annotated[
     str, Meta(description="The same for the same card number.", extra_json_schema={"example": "tok_…"})
@@ -66,17 +80,26 @@ class CardFacts(msgspec.Struct):
 
 
 class Failure(msgspec.Struct):
-    """Why there is no payment, or why it failed."""
+    """Why a payment or a refund failed."""
 
     code: str
     message: str
 
 
-class Payment(msgspec.Struct, tag_field="object", tag="payment"):
+class Dispute(msgspec.Struct):
+    """A cardholder's dispute of a payment."""
+
+    id: str
+    amount: int
+    status: Literal["open", "won", "lost"]
+    reason: str | None
+
+
+class ListedPayment(msgspec.Struct, tag_field="object", tag="payment"):
     """A payment. Amounts are in the currency's minor unit."""
 
     id: str
-    status: Literal["pending", "fraud_blocked", "requires_capture", "succeeded", "failed"]
+    status: PaymentStatus
     amount: int
     currency: str
     capture: bool
@@ -84,10 +107,98 @@ class Payment(msgspec.Struct, tag_field="object", tag="payment"):
     customer: str | None
     description: str | None
     metadata: dict[str, str]
+    amount_captured: int
+    amount_refunded: Annotated[int, Meta(description="With refunds that are pending.")]
+    amount_capturable: Annotated[int, Meta(description="Authorized, and neither captured nor released.")]
+    dispute: Dispute | None
     failure: Failure | None
     review: bool
     created_at: Time
     updated_at: Time
+
+
+class Payment(ListedPayment, tag_field="object", tag="payment"):
+    """A payment. Amounts are in the currency's minor unit."""
+
+    request_id: str
+
+
+class ListedRefund(msgspec.Struct, tag_field="object", tag="refund"):
+    """A refund, in the minor unit of its payment's currency."""
+
+    id: str
+    payment_id: str
+    amount: int
+    currency: str
+    status: Literal["pending", "succeeded", "failed"]
+    reason: str | None
+    failure: Failure | None
+    created_at: Time
+
+
+class Refund(ListedRefund, tag_field="object", tag="refund"):
+    """A refund, in the minor unit of its payment's currency."""
+
+    request_id: str
+
+
+class Entry(msgspec.Struct):
+    """A line of a journal: an amount, in the currency's minor unit, on one side of an account."""
+
+    id: str
+    payment_id: Annotated[str, Meta(description="The payment, payout, fee or adjustment.")]
+    journal_id: str
+    kind: str
+    account: str
+    side: Literal["debit", "credit"]
+    phase: Literal["pending", "post_pending", "void_pending", "posted"]
+    amount: int
+    currency: str
+    created_at: Time
+
+
+class List(msgspec.Struct, tag_field="object", tag="list"):
+    """A page of a list, newest first."""
+
+    has_more: Annotated[bool, Meta(description="Whether there is more in the direction of the request.")]
+    next_cursor: Annotated[
+        str | None, Meta(description="What to go on from, as `starting_after` or `ending_before` as in this request.")
+    ]
+    request_id: str
+
+
+class PaymentList(List, tag_field="object", tag="list"):
+    """A page of payments, newest first."""
+
+    data: list[ListedPayment]
+
+
+class RefundList(List, tag_field="object", tag="list"):
+    """A page of a payment's refunds, newest first."""
+
+    data: list[ListedRefund]
+
+
+class EntryList(List, tag_field="object", tag="list"):
+    """A page of entries, the newest journal's first."""
+
+    data: list[Entry]
+
+
+class Sum(msgspec.Struct):
+    """An amount in a currency's minor unit."""
+
+    currency: str
+    amount: int
+
+
+class Balance(msgspec.Struct, tag_field="object", tag="balance"):
+    """What stands on a merchant's accounts; each list has every currency that the merchant had to do with."""
+
+    at: Time
+    available: Annotated[list[Sum], Meta(description="Captured, less fees, refunds, disputes and payouts.")]
+    pending: Annotated[list[Sum], Meta(description="Authorized, and neither captured nor released.")]
+    disputed: Annotated[list[Sum], Meta(description="Held until disputes are decided.")]
     request_id: str
 
 

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.api.settings import settings
 from payments import regions
 from payments.clients import client
+from payments.errors import ProcessingFailed
 from payments.observability import logger
 
 FORWARDED_BY = "forwarded_by"
@@ -21,6 +22,18 @@ _PAUSE_SECONDS = 30
 """How long a region that did not answer is not asked again by this process: only one charge waits for a frozen one."""
 
 _paused_until: dict[str, float] = {}
+
+
+def only_forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | None:
+    """As `forward`, for what no other region may do in the primary's place: None when this region is the primary.
+
+    Two regions that refund a payment each from its own copy would refund it twice; a charge is the same one in both.
+    Raises `ProcessingFailed` when the primary does not answer, also for as long as it is left alone.
+    """
+    answer = forward(event, shard, body)
+    if answer is None and regions.primary(shard) != regions.here():
+        raise ProcessingFailed("processing_failed", "This could not be finished; send the same request again.")
+    return answer
 
 
 def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | None:

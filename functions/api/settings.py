@@ -12,6 +12,7 @@ class ApiSettings(msgspec.Struct, frozen=True, rename="upper"):
     public_key_function: str
     store_function: str
     shred_function: str
+    command_function: str
     aws_lambda_function_name: str
     raw_cards_allowed: bool = False
 

@@ -1,16 +1,13 @@
 """What the API asks of the card vault, by invoking its functions. Contract: docs/interfaces.md, "The vault's other
 entries". No card number crosses: cards go in sealed, and come out as facts."""
 
-import json
 import time
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from functions.api import invocation
 from functions.api.settings import settings
 from payments.clients import client
 from payments.errors import ProcessingFailed
-from payments.observability import logger
 
 KEYS_SECONDS = 60
 """How long the vault's public keys may be cached; the vault opens envelopes of the previous key for longer."""
@@ -50,16 +47,6 @@ def public_keys() -> list[dict[str, Any]]:
 def _ask(function: str, request: dict[str, Any]) -> dict[str, Any]:
     functions = client("lambda", read_timeout=_READ_TIMEOUT_SECONDS, attempts=_ATTEMPTS)
     try:
-        answer = functions.invoke(FunctionName=function, Payload=json.dumps(request).encode())
-    except (BotoCoreError, ClientError) as error:
-        raise _unavailable(function, type(error).__name__) from None
-    if "FunctionError" in answer:
-        raise _unavailable(function, "FunctionError")
-    content: dict[str, Any] = json.loads(answer["Payload"].read())
-    return content
-
-
-def _unavailable(function: str, fault: str) -> ProcessingFailed:
-    """A fault is logged by its type alone: a function's error text is not ours to vouch for."""
-    logger.warning("the vault does not answer", extra={"function": function, "fault": fault})
-    return ProcessingFailed("vault_unavailable", "The card vault cannot be reached; try again.")
+        return invocation.ask(functions, function, request)
+    except invocation.NoAnswer:
+        raise ProcessingFailed("vault_unavailable", "The card vault cannot be reached; try again.") from None

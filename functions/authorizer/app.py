@@ -1,6 +1,9 @@
 """Lambda `payments-authorizer`: API key → merchant, for API Gateway's REQUEST authorizer."""
 
+from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from payments import merchants
 from payments.observability import logger
@@ -9,7 +12,7 @@ _SCHEME = "Bearer "
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The policy that lets the key's merchant call the API, with merchant id and shard in its context.
+    """The policy that lets the key's merchant call the API, with merchant id, shard and terms in its context.
 
     Raises exactly `Unauthorized` for a missing, malformed, unknown or revoked key: API Gateway makes a 401 of it.
     """
@@ -21,7 +24,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return {
         "principalId": merchant.merchant_id,
         "policyDocument": _allow(event["methodArn"]),
-        "context": {"merchant_id": merchant.merchant_id, "shard": str(merchant.shard)},
+        "context": {
+            "merchant_id": merchant.merchant_id,
+            "shard": str(merchant.shard),
+            "terms": msgspec.json.encode(asdict(merchant.terms)).decode(),
+        },
     }
 
 

@@ -1,6 +1,9 @@
-"""Lambda `payments-ledger`: the saga's steps on the books. Contract: docs/interfaces.md, "The saga"."""
+"""Lambdas on the books: `payments-ledger`, the saga's steps; `payments-ledger-command`, commands on a payment that is
+there; `payments-ledger-book`, an operator's bookings. Contract: docs/interfaces.md, "The saga" and "The ledger"."""
 
 from typing import Any
+
+import msgspec
 
 from functions.ledger import charges
 from payments.observability import logger
@@ -10,12 +13,31 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Runs one operation, `post`, `abandon` or `record_blocked`; the answer's `result` says what it came to."""
     operation = charges.OPERATIONS[event["operation"]]
     answer = operation(charges.opened(event["charge"], event["fraud"]))
-    logger.info(
-        "ledger",
-        extra={
-            "operation": event["operation"],
-            "result": answer["result"],
-            "payment_id": event["charge"]["payment_id"],
-        },
-    )
+    _log("ledger", event["operation"], answer["result"], event["charge"]["payment_id"])
     return answer
+
+
+def command(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Carries out a command, such as `capture` or `refund`; the answer's `result` says what it came to.
+
+    Raises `msgspec.ValidationError` when the event is no such command.
+    """
+    from functions.ledger import commands  # the saga's function does without it
+
+    request = msgspec.convert(event, commands.Request)
+    answer = commands.run(request)
+    _log("command", request.command, answer["result"], request.payment_id)
+    return answer
+
+
+def book(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Books what an operator asks for. Raises `msgspec.ValidationError` when the event is no booking."""
+    from functions.ledger import bookings
+
+    answer = bookings.book(msgspec.convert(event, bookings.Booking))
+    _log("booking", event["kind"], answer["result"], event.get("payment_id") or event["merchant_id"])
+    return answer
+
+
+def _log(message: str, operation: str, result: str, subject: str) -> None:
+    logger.info(message, extra={"operation": operation, "result": result, "subject": subject})

@@ -6,6 +6,7 @@ from typing import Any
 
 from payments import books, events, lifecycle, regions
 from payments.books import Outcome, Written
+from payments.fees import FeePlan
 from payments.lifecycle import Failure, Payment, Status
 
 BLOCKED = Failure("fraud_blocked", "The charge was blocked by fraud scoring.")
@@ -25,6 +26,7 @@ def opened(charge: dict[str, Any], fraud: dict[str, Any]) -> Payment:
         currency=charge["currency"],
         capture=charge["capture"],
         network_ref=charge["network_ref"],
+        fees=FeePlan(**charge["fees"]),
         card=charge["card"],
         fraud={**fraud, "review": fraud["degraded"]},
         created_at=charge["created_at"],

@@ -1,8 +1,9 @@
-"""Lambda `payments-network`: takes accepted charges (`charge_authorized` events) to the card network."""
+"""Lambda `payments-network`: takes accepted charges (`charge_authorized`) and what merchants do with them
+(`payment_command`) to the card network."""
 
 from typing import Any
 
-from functions.network import authorization
+from functions.network import authorization, operations
 from payments import queues
 from payments.observability import logger
 
@@ -13,5 +14,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _work(envelope: dict[str, Any], record: dict[str, Any]) -> None:
-    payment = authorization.authorize(envelope["detail"]["payment_id"])
-    logger.info("authorized", extra={"payment_id": payment.payment_id, "status": str(payment.status)})
+    payment_id, operation_id = envelope["detail"]["payment_id"], envelope["detail"].get("operation")
+    if operation_id:
+        payment = operations.finish(payment_id, operation_id)
+        done = "operation finished"
+    else:
+        payment = authorization.authorize(payment_id)
+        done = "authorized"
+    logger.info(done, extra={"payment_id": payment_id, "operation_id": operation_id, "status": str(payment.status)})

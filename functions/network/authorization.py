@@ -35,7 +35,7 @@ def _decide(payment: Payment) -> Payment:
     card = vault.detokenize(payment.card["token"], payment.payment_id, payment.merchant_id)
     answer = card_network.authorize(payment, card) if card else _without_token(payment)
     decided, journal = lifecycle.decide(payment, answer, clock.now())
-    return books.decide(payment, decided, journal)
+    return books.step(payment, decided, journal)
 
 
 def _without_token(payment: Payment) -> Authorization:

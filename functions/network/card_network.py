@@ -1,12 +1,13 @@
-"""The card network over HTTP. Idempotent on `network_ref`: asking twice authorizes once."""
+"""The card network over HTTP. Idempotent on `network_ref` and `operation_ref`: asking twice does it once."""
 
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import requests
 
-from payments.lifecycle import Authorization, Failure, Payment
+from payments.lifecycle import Authorization, Failure, Operation, Payment
 from payments.queues import TryLater
 from payments.settings import load
 
@@ -18,6 +19,8 @@ _MESSAGES = {
     "insufficient_funds": "The card has insufficient funds.",
     "issuer_unavailable": "The card's issuer cannot be reached.",
 }
+
+REFUND_DECLINED = Failure("refund_declined", "The card network declined the refund.")
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, rename="upper"):
@@ -60,6 +63,46 @@ def status(network_ref: str) -> Authorization | None:
     except requests.RequestException:
         raise TryLater("the card network does not answer") from None
     return None if answer.status_code == requests.codes.not_found else _decision(answer)
+
+
+def tell(payment: Payment, operation: Operation) -> Failure | None:
+    """Tells the network of a capture, void or refund of the payment: None when it has taken it, or why it has not.
+
+    No answer is not a decision, as with `authorize`. Raises `TryLater`, also when the network refuses the operation.
+    """
+    order = {
+        "operation_ref": operation.operation_id,
+        "network_ref": payment.network_ref,
+        "kind": operation.kind,
+        "amount": operation.amount,
+        "currency": payment.currency,
+    }
+    try:
+        answer = _session().post(f"{_base()}/operations", json=order, timeout=_TIMEOUT_SECONDS)
+    except requests.RequestException:
+        return _known(operation)
+    return _taken(answer)
+
+
+def _known(operation: Operation) -> Failure | None:
+    """What the network made of an operation that it did not answer for."""
+    try:
+        reference = quote(operation.operation_id, safe="")  # it may have a "#"
+        answer = _session().get(f"{_base()}/operations/{reference}", timeout=_TIMEOUT_SECONDS)
+    except requests.RequestException:
+        raise TryLater("the card network does not answer") from None
+    if answer.status_code == requests.codes.not_found:
+        raise TryLater("the card network does not know the operation yet")
+    return _taken(answer)
+
+
+def _taken(answer: requests.Response) -> Failure | None:
+    if answer.status_code != requests.codes.ok:
+        raise TryLater(f"the card network answered {answer.status_code}")
+    status = answer.json()["status"]
+    if status not in ("accepted", "declined"):
+        raise TryLater("the card network has not decided yet")
+    return None if status == "accepted" else REFUND_DECLINED
 
 
 def _decision(answer: requests.Response) -> Authorization:

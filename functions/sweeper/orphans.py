@@ -1,54 +1,94 @@
-"""Charges that are pending for too long: their event was lost, or the card network's answer is unknown.
+"""Payments that wait for the card network for too long: a message was lost, or the network's answer is unknown.
 
-Both are mended by publishing `charge_authorized` again: the network worker asks the network under the payment's own
-reference, which tells an authorization that happened from one that did not, and never makes a second one.
+Both are mended by publishing the event again, `charge_authorized` of a charge that is not decided, `payment_command` of
+every operation that is outstanding: the network worker asks the network under the same reference, which tells what
+happened from what did not, and never makes it happen twice.
 """
 
 import random
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from payments import books, clock, events, identifiers, regions
+from payments import books, clock, events
+from payments.lifecycle import Payment
+from payments.observability import logger
+
+Chosen = TypeVar("Chosen")
 
 PENDING_TOO_LONG = timedelta(seconds=60)
-"""A charge is decided within seconds; a minute is long for the queue and short for the merchant."""
+"""The network answers within seconds; a minute is long for the queue and short for the merchant."""
 
 INTERVAL = timedelta(minutes=1)
 """How often the sweeper runs."""
 
 _CANDIDATES = 1_000
-"""Pending payments looked at per bucket of a shard and run, oldest first."""
+"""Waiting payments looked at per bucket of a shard and run, oldest first."""
 
 _AT_ONCE = 100
-"""Orphans published per shard and run, chosen by chance among those that are due."""
+"""Payments looked after per shard and run, and events published; chosen by chance among those that are due."""
 
 _BATCH = 10
 """Events that EventBridge takes in one call."""
 
 
-def republish() -> int:
-    """Publishes every due orphan of this region's shards again; the number of them."""
-    now = datetime.now(UTC)
-    own = [shard for shard in range(identifiers.SHARDS) if regions.primary(shard) == regions.here()]
-    random.shuffle(own)  # a run that is cut short shall not always miss the same shards
-    return sum(_sweep(shard, now) for shard in own)
+class NotAllSwept(RuntimeError):
+    """Some shards could not be swept; the others were. The message says how many, and why the first could not."""
 
 
-def due(created_at: datetime, now: datetime) -> bool:
-    """Whether an orphan is to be published in this run: in every run of its first minutes, then at doubled ages.
+def republish(shards: Sequence[int], now: datetime) -> tuple[int, int]:
+    """Publishes the events of every due payment of these shards again; how many charges and how many operations.
+
+    What cannot be swept stops nothing else. Raises `NotAllSwept` in the end.
+    """
+    mixed = random.sample(shards, len(shards))  # a run that is cut short shall not always miss the same shards
+    counts, faults = [], []
+    for shard in mixed:
+        try:
+            counts.append(_sweep(shard, now))
+        except Exception as error:  # noqa: BLE001 - the outermost edge of one shard
+            logger.error("shard not swept", extra={"shard": shard, "fault": type(error).__name__})
+            faults.append(type(error).__name__)
+    if faults:
+        raise NotAllSwept(f"{len(faults)} shards, {faults[0]}")
+    return sum(charges for charges, _ in counts), sum(operations for _, operations in counts)
+
+
+def due(since: datetime, now: datetime, interval: timedelta = INTERVAL) -> bool:
+    """Whether what has been due since then is to be tried in this run: in every run at first, then at doubled ages.
 
     So a lost event is mended in the next run, and a payment that cannot be finished does not fill the queue. A window
-    is two intervals wide, so that a run that comes late or fails skips none.
+    is two intervals wide, so that a run that comes late or fails skips none; `interval` is the time between runs.
     """
-    age = int((now - created_at) / INTERVAL)
+    age = int((now - since) / interval)
     return age < 5 or age.bit_length() != (age - 2).bit_length()
 
 
-def _sweep(shard: int, now: datetime) -> int:
+def _sweep(shard: int, now: datetime) -> tuple[int, int]:
     found = books.pending(shard, clock.timestamp(now - PENDING_TOO_LONG), _CANDIDATES)
-    waiting = [payment_id for payment_id, created_at in found if due(datetime.fromisoformat(created_at), now)]
-    chosen = random.sample(waiting, min(len(waiting), _AT_ONCE))
-    payments = (books.find(payment_id) for payment_id in chosen)
-    orphans = [events.charge_authorized(payment) for payment in payments if payment and payment.pending]
-    for start in range(0, len(orphans), _BATCH):
-        events.publish(events.CHARGE_AUTHORIZED, *orphans[start : start + _BATCH])
-    return len(orphans)
+    waiting = [payment_id for payment_id, since in found if due(datetime.fromisoformat(since), now)]
+    payments = list(books.find_all(_some(waiting)).values())
+    charges = [_reminder(payment) for payment in payments if payment.pending]
+    operations = _some([event for payment in payments for event in _commands(payment)])
+    _publish(events.CHARGE_AUTHORIZED, charges)
+    _publish(events.PAYMENT_COMMAND, operations)
+    return len(charges), len(operations)
+
+
+def _reminder(payment: Payment) -> dict[str, Any]:
+    """The event without the payment, which the worker reads anyway: ten of them must fit one call, whatever merchants
+    write into their metadata."""
+    return {name: value for name, value in events.charge_authorized(payment).items() if name != "data"}
+
+
+def _commands(payment: Payment) -> list[dict[str, Any]]:
+    return [events.payment_command(payment, operation.operation_id) for operation in payment.outstanding]
+
+
+def _some(among: list[Chosen]) -> list[Chosen]:
+    return random.sample(among, min(len(among), _AT_ONCE))
+
+
+def _publish(detail_type: str, found: list[dict[str, Any]]) -> None:
+    for start in range(0, len(found), _BATCH):
+        events.publish(detail_type, *found[start : start + _BATCH])

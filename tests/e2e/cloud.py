@@ -14,7 +14,7 @@ import httpx
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 
-from local.client import Client, new_key, until, webhook
+from local.client import Client, new_key, until, webhook, webhooks
 
 FIRST, SECOND = "us-east-1", "us-west-2"
 FAULT = "fault"
@@ -88,6 +88,40 @@ class Cloud:
         recorded = httpx.get(f"{self.endpoints['card_network']}/authorizations", trust_env=False).json()["data"]
         return [found for found in recorded if found["network_ref"] == network_ref]
 
+    def operations(self, network_ref: str) -> list[tuple[str, int, str]]:
+        """What the card network did under a reference, in its order: kind, amount and status."""
+        recorded = httpx.get(f"{self.endpoints['card_network']}/authorizations", trust_env=False).json()["operations"]
+        return [
+            (done["kind"], done["amount"], done["status"]) for done in recorded if done["network_ref"] == network_ref
+        ]
+
+    def ask(self, function: str, event: dict[str, Any], region: str = FIRST) -> Any:
+        """What a Lambda function answers."""
+        answer = self.aws("lambda", region).invoke(FunctionName=function, Payload=json.dumps(event))
+        content = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, content
+        return content
+
+    def command(self, payment: dict[str, Any], command: str, key: str, **changes: Any) -> Any:
+        """What an operator's command on a stored payment comes to."""
+        asked = {"command": command, "payment_id": payment["payment_id"], "merchant_id": payment["merchant_id"]}
+        details = {"key": key, "fingerprint": "f" * 64, "amount": None, "final": False, "reason": None, **changes}
+        return self.ask("payments-ledger-command", {**asked, **details}, self.primary())
+
+    def told(self, payment_id: str) -> list[dict[str, Any]]:
+        """The events about a payment that its merchant has been told of, each once, in the order of their sequence."""
+        events = {found["body"]["id"]: found["body"] for found in webhooks(self.endpoints["webhook_inbox"], payment_id)}
+        return sorted(events.values(), key=lambda event: event["sequence"])
+
+    def finished(self, payment_id: str, seconds: float = 90) -> dict[str, Any]:
+        """The stored payment once both regions show the same and nothing is outstanding."""
+
+        def same() -> dict[str, Any] | None:
+            there, here = (self.stored_payment(payment_id, region) for region in (FIRST, SECOND))
+            return here if here == there and here and not here.get("outstanding") else None
+
+        return until(same, seconds, f"{payment_id} to be the same in both regions, with nothing outstanding")
+
     def webhook(self, payment_id: str) -> dict[str, Any]:
         """The verified delivery about a payment."""
         return webhook(self.endpoints["webhook_inbox"], payment_id)
@@ -149,6 +183,34 @@ class Cloud:
             yield
         finally:
             machines.update_state_machine(stateMachineArn=machine["stateMachineArn"], definition=original)
+
+    @contextmanager
+    def messages_lost(self, queue: str, region: str):
+        """Loses what is sent to a worker's queue: nobody reads it, and at the end it is purged."""
+        functions, sqs = self.aws("lambda", region), self.aws("sqs", region)
+        (source,) = functions.list_event_source_mappings(FunctionName=queue)["EventSourceMappings"]
+        url, count = sqs.get_queue_url(QueueName=queue)["QueueUrl"], "ApproximateNumberOfMessages"
+        functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
+        try:
+            yield
+            until(
+                lambda: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[count])["Attributes"][count]),
+                20,
+                f"messages in {queue}",
+            )
+            sqs.purge_queue(QueueUrl=url)
+        finally:
+            functions.update_event_source_mapping(UUID=source["UUID"], Enabled=True)
+
+    def waiting_since(self, payment_id: str, since: str, region: str) -> None:
+        """Lets a payment that waits for the card network have waited since then."""
+        self.aws("dynamodb", region).update_item(
+            TableName="payments",
+            Key={"payment_id": {"S": payment_id}},
+            UpdateExpression="SET pending_since = :since",
+            ConditionExpression="attribute_exists(pending_bucket)",
+            ExpressionAttributeValues={":since": {"S": since}},
+        )
 
 
 def _download(location: str) -> bytes:

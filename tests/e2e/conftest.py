@@ -12,7 +12,11 @@ import pytest
 from tests.e2e.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = {"PAYMENTS_HOME": str(ROOT / ".local-test"), "PAYMENTS_PORT_OFFSET": "1000"}
+OWN = {
+    "PAYMENTS_HOME": str(ROOT / ".local-test"),
+    "PAYMENTS_PORT_OFFSET": "1000",
+    "CARD_NETWORK_LATENCY_MS": "20-100",  # tests wait for it many hundred times
+}
 ENFORCING = {
     "PAYMENTS_HOME": str(ROOT / ".local-test-iam"),
     "PAYMENTS_PORT_OFFSET": "3000",

@@ -222,7 +222,7 @@ def test_the_number_is_nowhere_outside_the_vaults_ciphertext(driven):
 
 def test_the_hunt_finds_what_is_there(driven):
     dynamodb = driven.aws("dynamodb", SECOND)
-    key = {"account": {"S": "planted"}, "currency": {"S": "-"}}
+    key = {"account": {"S": "planted"}, "period": {"S": "-"}}
     planted = [needle.decode() for needle in NEEDLES]
     for needle in planted:
         dynamodb.put_item(TableName="balances", Item={**key, "note": {"S": f"xx{needle}yy"}})

@@ -130,24 +130,19 @@ def test_both_regions_say_that_they_are_healthy(cloud):
         assert (answer.status, answer.body["status"], answer.body["region"]) == (200, "ok", region)
 
 
-def test_balances_follow_the_journals(cloud):
+def test_the_history_of_accounts_follows_the_journals(cloud):
     merchant = cloud.merchant()
-    customer = new_key()
-    merchant.settled(merchant.charge(amount=700, customer={"id": customer}).body["id"])
-    merchant.settled(merchant.charge(amount=805, customer={"id": customer}).body["id"])
-    account = f"customer:{cloud.endpoints['merchant']['id']}:{customer}"
+    payment_id = merchant.charge(amount=700, customer={"id": new_key()}).body["id"]
+    assert merchant.settled(payment_id)["status"] == "succeeded"
 
     for region in (FIRST, SECOND):
-        balance = until(
-            lambda region=region: next(
-                (
-                    item
-                    for item in cloud.items("balances", region)
-                    if item["account"] == account and item.get("debits_voided")
-                ),
-                None,
-            ),
-            30,
-            f"the balance in {region}",
-        )
-        assert (balance["debits_pending"], balance["debits_posted"], balance["debits_voided"]) == (0, 700, 805)
+        history = until(lambda region=region: history_of(cloud, payment_id, region), 30, f"the history in {region}")
+        assert sorted(journal["journal_id"] for journal in history) == ["authorization", "capture"]
+        entries = cloud.merchant(region).entries(payment=payment_id).body["data"]
+        assert len(entries) == 8, "two of the authorization; of the capture two to post, two to clear, two for the fee"
+
+
+def history_of(cloud, payment_id, region):
+    """The payment's journals in the history of its merchant's accounts, once there are two."""
+    found = [item["journal"] for item in cloud.items("accounts", region) if f"#{payment_id}#" in item["position"]]
+    return found if len(found) == 2 else None

@@ -4,5 +4,5 @@
 def test_the_demo_plays_to_its_end(cloud, cli):
     run = cli("demo")
 
-    for scene in ("succeeded", "replayed", "422", "blocked", "declined", "deleted"):
+    for scene in ("succeeded", "replayed", "422", "blocked", "declined", "refund.succeeded", "deleted"):
         assert scene in run.stdout.lower(), run.stdout

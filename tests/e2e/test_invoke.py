@@ -11,7 +11,11 @@ FUNCTIONS = (
     "authorizer",
     "fraud",
     "ledger",
+    "ledger-audit",
+    "ledger-book",
+    "ledger-command",
     "network",
+    "notary",
     "projector",
     "sweeper",
     "vault-tokenize",
@@ -30,8 +34,8 @@ FUNCTIONS = (
 
 
 def function_of(event):
-    """The function whose name the file's name begins with."""
-    return next(name for name in FUNCTIONS if event.stem.startswith(name.replace("-", "_")))
+    """The function whose name the file's name begins with; the longest such name."""
+    return max((name for name in FUNCTIONS if event.stem.startswith(name.replace("-", "_"))), key=len)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)

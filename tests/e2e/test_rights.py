@@ -86,6 +86,27 @@ def merchants_keys(cloud, merchant_id):
     return [key for key in keys if key["holding"].startswith(merchant_id)]
 
 
+def test_captures_refunds_and_the_books_have_their_rights_too(enforcing_cloud):
+    merchant = enforcing_cloud.merchant(enforcing_cloud.primary())
+    payment_id = merchant.charge(amount=2000, capture=False).body["id"]
+    assert merchant.settled(payment_id)["status"] == "requires_capture"
+
+    answers = [merchant.capture(payment_id, 1500, final=True), merchant.refund(payment_id, 500)]
+    refunded = enforcing_cloud.finished(payment_id)
+    dispute = enforcing_cloud.command(refunded, "open_dispute", payment_id)
+
+    assert [answer.status for answer in answers] == [200, 201]
+    assert (refunded["status"], dispute["result"]) == ("partially_refunded", "done")
+    enforcing_cloud.finished(payment_id)
+    reads = [
+        merchant.payments(),
+        merchant.refunds(payment_id),
+        merchant.balance(),
+        merchant.entries(payment=payment_id),
+    ]
+    assert [answer.status for answer in reads] == [200] * 4
+
+
 def test_sweeping_has_its_rights_too(enforcing_cloud):
     region = enforcing_cloud.primary()
     with enforcing_cloud.unable_to_publish(region):

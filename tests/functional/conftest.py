@@ -1,5 +1,6 @@
 """The platform's tables on moto, one AWS account per test."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,13 @@ from payments.lifecycle import Payment, Status
 from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
 from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
+
+_PLAIN_TABLES = {
+    "shards": [("shard", "N")],
+    "balances": [("account", "S"), ("period", "S")],
+    "accounts": [("account", "S"), ("position", "S")],
+    "proofs": [("record", "S"), ("position", "S")],
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +37,39 @@ def account():
 @pytest.fixture
 def aws(account):
     """The account, empty."""
-    for region in ("us-east-1", "us-west-2"):
-        get_backend("dynamodb")["123456789012"][region].reset()
-    regions._cache.clear()
+    empty()
 
 
 @pytest.fixture
 def tables(aws):
     """The tables of the account."""
+    make_tables()
+
+
+@pytest.fixture
+def remake_tables(account):
+    """Call it for an account of empty tables, as often as wanted."""
+
+    def remake():
+        empty()
+        make_tables()
+
+    return remake
+
+
+def empty():
+    """Forget everything in the account's tables and buckets."""
+    for region in ("us-east-1", "us-west-2"):
+        get_backend("dynamodb")["123456789012"][region].reset()
+    get_backend("s3")["123456789012"]["aws"].reset()
+    regions._cache.clear()
+
+
+def make_tables():
+    """The platform's tables, as docs/interfaces.md lists them."""
     for model in (PaymentItem, JournalItem, MerchantItem):
         model.create_table(billing_mode="PAY_PER_REQUEST")
-    for name, keys in {"shards": [("shard", "N")], "balances": [("account", "S"), ("currency", "S")]}.items():
+    for name, keys in _PLAIN_TABLES.items():
         clients.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -47,6 +77,14 @@ def tables(aws):
             KeySchema=[{"AttributeName": keys[0][0], "KeyType": "HASH"}]
             + [{"AttributeName": key, "KeyType": "RANGE"} for key, _ in keys[1:]],
         )
+
+
+@pytest.fixture
+def archive(aws):
+    """The bucket of the ledger's archive."""
+    bucket = os.environ["ARCHIVE_BUCKET"]
+    clients.client("s3").create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    return bucket
 
 
 @pytest.fixture
@@ -87,6 +125,7 @@ def charge(key="key-1", **changes):
         "capture": True,
         "created_at": clock.timestamp(datetime.now(UTC) - timedelta(minutes=2)),
         "network_ref": identifiers.network_reference(payment_id),
+        "fees": {"basis_points": 290, "fixed": 30, "dispute": 1500},
         "card": CARD_FACTS,
         "customer": {"id": "cus_1"},
         "description": None,

@@ -1,9 +1,12 @@
 """API keys: stored as hashes only, and good for one merchant."""
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from functions.api import exchange
 from functions.authorizer import app
 from payments import identifiers
+from payments.fees import FeePlan
 from payments.merchants import MerchantItem, api_key_kind
 
 ARN = "arn:aws:execute-api:us-east-1:1:api/v1/POST/api/v1/payments/charge"
@@ -17,9 +20,26 @@ def test_a_known_key_is_its_merchant_with_its_shard(api_key):
     answer = app.handler(event(f"Bearer {api_key}"), None)
 
     merchant = answer["context"]["merchant_id"]
-    assert answer["context"] == {"merchant_id": merchant, "shard": str(identifiers.merchant_shard(merchant))}
+    assert answer["context"] == {
+        "merchant_id": merchant,
+        "shard": str(identifiers.merchant_shard(merchant)),
+        "terms": '{"basis_points":0,"fixed":{},"dispute":{}}',
+    }
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
     assert answer["policyDocument"]["Statement"][0]["Resource"] == "arn:aws:execute-api:us-east-1:1:api/v1/*"
+
+
+def test_the_merchants_terms_come_with_the_key(api_key):
+    merchant = "mer_" + api_key.split("_")[2]
+    fees = {"basis_points": 290, "fixed": {"USD": 30}, "dispute": {"USD": 1500}}
+    MerchantItem(merchant, "profile", status="active", fees=fees).save()
+
+    context = app.handler(event(f"Bearer {api_key}"), None)["context"]
+
+    request = APIGatewayProxyEvent({"requestContext": {"authorizer": context}})
+    terms = exchange.merchant(request).terms
+    assert terms.plan("USD") == FeePlan(290, 30, 1500)
+    assert terms.plan("JPY") == FeePlan(290)
 
 
 def test_only_the_keys_hash_is_stored(api_key):

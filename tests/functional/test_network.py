@@ -304,8 +304,8 @@ def test_a_worker_that_lost_the_race_reports_what_the_winner_wrote(pending, netw
     first, first_journal = lifecycle.decide(pending, lifecycle.Authorization(), "2026-11-23T10:00:01.000Z")
     second, second_journal = lifecycle.decide(pending, declined, "2026-11-23T10:00:02.000Z")
 
-    assert books.decide(pending, first, first_journal).status is Status.SUCCEEDED
-    assert books.decide(pending, second, second_journal).status is Status.SUCCEEDED
+    assert books.step(pending, first, first_journal).status is Status.SUCCEEDED
+    assert books.step(pending, second, second_journal).status is Status.SUCCEEDED
     assert journals(pending) == ["authorization", "capture"]
 
 

@@ -32,8 +32,15 @@ def test_every_route_asks_for_an_api_key_but_health_and_the_public_key(deploymen
     routes = {route: method["AuthorizationType"] for route, method in _routes(deployment).items()}
 
     assert routes == {
+        "GET /api/v1/payments": "CUSTOM",
         "POST /api/v1/payments/charge": "CUSTOM",
         "GET /api/v1/payments/{id}": "CUSTOM",
+        "POST /api/v1/payments/{id}/capture": "CUSTOM",
+        "POST /api/v1/payments/{id}/void": "CUSTOM",
+        "POST /api/v1/payments/{id}/refund": "CUSTOM",
+        "GET /api/v1/payments/{id}/refunds": "CUSTOM",
+        "GET /api/v1/balance": "CUSTOM",
+        "GET /api/v1/ledger/entries": "CUSTOM",
         "POST /api/v1/tokens": "CUSTOM",
         "DELETE /api/v1/tokens/{token}": "CUSTOM",
         "GET /api/v1/vault/public_key": "NONE",

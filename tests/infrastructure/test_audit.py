@@ -111,7 +111,7 @@ def test_changes_of_what_guards_the_vault_are_told(production: Synthesized) -> N
         if path.split("/")[1] == "audit"
     }
 
-    kinds = ("keys", "functions", "tables", "network", "trails")
+    kinds = ("keys", "functions", "tables", "network", "trails", "policy", "archive")
     assert set(rules) == {f"{region}/{kind}" for region in REGIONS for kind in kinds} | {"us-east-1/roles"}
     for name, rule in rules.items():
         (target,) = rule["Targets"]
@@ -136,6 +136,20 @@ def test_what_would_keep_a_deleted_card_key_is_told(production: Synthesized) -> 
         assert detail["requestParameters"] == {"tableName": [{"suffix": "vault-card-keys"}]}, "the name or the ARN"
 
 
+def test_changes_of_what_guards_the_ledger_are_told(production: Synthesized) -> None:
+    for region in REGIONS:
+        policy = _rule(production, region, "policy", of="ledger")
+        assert set(policy["eventName"]) == {"PutResourcePolicy", "DeleteResourcePolicy"}
+        assert policy["requestParameters"] == {"resourceArn": [{"suffix": "table/ledger"}]}
+        archive = _rule(production, region, "archive", of="ledger")
+        assert {"PutBucketPolicy", "DeleteBucketPolicy", "PutBucketObjectLockConfiguration"} <= set(
+            archive["eventName"]
+        )
+        assert archive["requestParameters"] == {"bucketName": [f"payments-ledger-archive-{ACCOUNT}-{region}"]}
+    roles = _rule(production, "us-east-1", "roles")
+    assert {"prefix": "payments-notary-"} in roles["requestParameters"]["roleName"]
+
+
 def test_changes_of_the_vaults_walls_are_told(production: Synthesized) -> None:
     for region in REGIONS:
         detail = _rule(production, region, "network")
@@ -147,11 +161,11 @@ def test_changes_of_the_vaults_walls_are_told(production: Synthesized) -> None:
     assert len(networks) == len(REGIONS), "the platform has no other network whose changes would be told as the vault's"
 
 
-def _rule(app: Synthesized, region: str, kind: str) -> dict:
+def _rule(app: Synthesized, region: str, kind: str, of: str = "vault") -> dict:
     (found,) = (
         rule["Properties"]["EventPattern"]["detail"]
         for path, rule in app.of_type("AWS::Events::Rule")
-        if path.startswith(f"{region}/audit/") and rule["Properties"]["Name"] == f"payments-vault-{kind}-changed"
+        if path.startswith(f"{region}/audit/") and rule["Properties"]["Name"] == f"payments-{of}-{kind}-changed"
     )
     return found
 

@@ -7,14 +7,16 @@ from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
 GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens", "vault-card-keys"}
-REGIONAL = {"balances"}
+REGIONAL = {"balances", "accounts", "proofs"}
 
 KEYS = {
     "payments": ("payment_id",),
     "ledger": ("payment_id", "journal_id"),
     "merchants": ("merchant_id", "kind"),
     "shards": ("shard",),
-    "balances": ("account", "currency"),
+    "balances": ("account", "period"),
+    "accounts": ("account", "position"),
+    "proofs": ("record", "position"),
     "vault-tokens": ("token", "holding"),
     "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),
@@ -54,12 +56,17 @@ def test_keys_are_those_of_the_contract(deployment: Synthesized) -> None:
         assert tuple(key["AttributeName"] for key in schema) == KEYS[name.split("/")[1]], name
 
 
-def test_pending_payments_are_indexed_by_key_only(deployment: Synthesized) -> None:
-    (index,) = _tables(deployment)["us-east-1/payments"]["Properties"]["GlobalSecondaryIndexes"]
+def test_payments_are_indexed_by_what_they_wait_for_and_by_merchant_with_keys_only(deployment: Synthesized) -> None:
+    payments = _tables(deployment)["us-east-1/payments"]["Properties"]
 
-    assert index["IndexName"] == "pending"
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["pending_bucket", "created_at"]
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    indexes = {index["IndexName"]: index for index in payments["GlobalSecondaryIndexes"]}
+    keys = {name: [key["AttributeName"] for key in index["KeySchema"]] for name, index in indexes.items()}
+    assert keys == {"pending": ["pending_bucket", "pending_since"], "merchant": ["merchant_bucket", "listed_as"]}
+    for name, index in indexes.items():
+        assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}, name
+    types = {one["AttributeName"]: one["AttributeType"] for one in payments["AttributeDefinitions"]}
+    assert types["pending_bucket"] == "N"
+    assert {types[name] for name in ("pending_since", "merchant_bucket", "listed_as")} == {"S"}
 
 
 def test_production_tables_cannot_be_lost(production: Synthesized) -> None:

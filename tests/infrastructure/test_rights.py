@@ -1,12 +1,18 @@
 """Who may do what: read over all policies of all stacks, in both environments."""
 
+import json
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from cdk.config import REGIONS
 from cdk.vault_rights import VAULT_RIGHTS
 from tests.infrastructure.policies import Statement, invokers, statements, text
 from tests.infrastructure.synthesis import Synthesized
+
+ACCOUNT = "123456789012"
 
 # Rights that AWS defines on no resource: tracing, log delivery, the network interfaces of functions in a VPC.
 UNAVOIDABLE = ("xray:", "logs:", "ec2:", "dynamodb:ListStreams")
@@ -24,30 +30,94 @@ INVOKERS = {
     "payments-vault-key-check": set(),
     "payments-fraud": {"SagaRole"},
     "payments-ledger": {"SagaRole"},
+    "payments-ledger-command": {"ApiRole", "SweeperRole"},
+    "payments-ledger-book": set(),
+    "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
 }
+
+
+MANY_OF_ONE = re.compile(
+    r".*:execution:payments-balance-check[:/]\*|arn:aws:s3:::payments-ledger-archive-\d{12}-[\w-]+/\*"
+)
+"""Resources of which there are many: a state machine's own executions, a bucket's objects."""
 
 
 def test_no_role_may_do_anything_to_everything(deployment: Synthesized) -> None:
     for statement in _allowing(deployment):
         assert not [action for action in statement.actions if action.endswith("*")], statement
-        if any(resource.endswith("*") for resource in statement.resources):
+        if any("*" in resource and not MANY_OF_ONE.fullmatch(resource) for resource in statement.resources):
             assert all(action.startswith(UNAVOIDABLE) for action in statement.actions), statement
 
 
 def test_the_ledger_is_append_only_for_everybody(deployment: Synthesized) -> None:
-    writes = [
-        (_role(statement), action)
-        for statement in _on_table(deployment, "ledger")
-        for action in statement.actions
-        if action not in ("dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:DescribeTable")
-    ]
+    """PutItem in the code is always conditional; the tests of `payments.books` see to that."""
+    may: dict[str, set[str]] = {}
+    for statement in _on_table(deployment, "ledger"):
+        for action in statement.actions:
+            may.setdefault(action.removeprefix("dynamodb:"), set()).add(_role(statement))
 
-    assert {action for _, action in writes} == {"dynamodb:PutItem"}
-    assert {role for role, _ in writes} == {"LedgerRole", "NetworkHandlerRole"}
+    for only_deployments in ("DescribeTable", "PutResourcePolicy"):
+        assert all(role.startswith("AWS679f53fac002430cb0da5b7982bd2287") for role in may.pop(only_deployments, ()))
+    assert may == {
+        "ConditionCheckItem": {"LedgerRole"},
+        "PutItem": {"LedgerRole", "CommandRole", "BookRole", "NetworkHandlerRole"},
+        "Query": {"ApiRole", "CommandRole", "BookRole", "NetworkHandlerRole", "AuditRole"},
+        "Scan": {"AuditRole"},
+    }
 
 
-def test_nobody_may_delete_or_scan_a_table_but_those_of_the_vault_who_shred(deployment: Synthesized) -> None:
+def test_nobody_may_touch_the_ledger_by_a_wildcard_or_an_index(deployment: Synthesized) -> None:
+    for statement in _on_table(deployment, "ledger"):
+        on_ledger = [resource for resource in statement.resources if resource.rsplit("table/")[-1] == "ledger"]
+        assert on_ledger, statement
+
+
+def test_production_refuses_changes_of_the_ledger_to_those_who_have_all_rights(
+    production: Synthesized, local: Synthesized
+) -> None:
+    for region in REGIONS:
+        (statement,) = _ledger_policy(production, region)["Statement"]
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"}), region
+        assert {action.removeprefix("dynamodb:") for action in statement["Action"]} == {
+            "UpdateItem",
+            "DeleteItem",
+            "BatchWriteItem",
+            "PartiQLInsert",
+            "PartiQLUpdate",
+            "PartiQLDelete",
+        }
+        assert statement["Resource"] == f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/ledger"
+    assert not _custom_policies(local), "an emulator knows no such policies"
+    assert '"ResourcePolicy"' not in json.dumps(local.templates)
+
+
+def test_the_ledgers_policy_refuses_nothing_to_replication(production: Synthesized) -> None:
+    """DynamoDB makes a replica that it may not write to a table of its own after 20 hours, for good."""
+    role = "aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication"
+    for region in REGIONS:
+        (statement,) = _ledger_policy(production, region)["Statement"]
+        assert statement["Condition"] == {
+            "ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"},
+            "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+        }
+
+
+def test_a_replica_and_its_policy_are_not_made_in_one_update(production: Synthesized) -> None:
+    """CloudFormation cannot; the second region's stack sets the policy of its own replica."""
+    replicas = _ledger(production)["Replicas"]
+
+    assert [one["Region"] for one in replicas if "ResourcePolicy" in one] == ["us-east-1"]
+    assert [path.split("/")[0] for path, _ in _custom_policies(production)] == ["us-west-2"]
+
+
+def test_no_role_has_a_right_that_the_ledgers_policy_refuses(deployment: Synthesized) -> None:
+    refused = {"UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"}
+    for statement in _on_table(deployment, "ledger"):
+        assert not refused & {action.removeprefix("dynamodb:") for action in statement.actions}, statement
+
+
+def test_nobody_may_delete_or_scan_a_table_but_those_who_must(deployment: Synthesized) -> None:
     forbidden = ("Delete", "Scan", "PartiQL", "BatchWrite", "UpdateTable", "Restore", "Import", "Export")
     found: dict[tuple[str, str], set[str]] = {}
 
@@ -59,6 +129,9 @@ def test_nobody_may_delete_or_scan_a_table_but_those_of_the_vault_who_shred(depl
                     found.setdefault((table, action.removeprefix("dynamodb:")), set()).add(_role(statement))
 
     assert found == {
+        ("ledger", "Scan"): {"AuditRole"},
+        ("accounts", "BatchWriteItem"): {"ProjectorRole"},
+        ("proofs", "BatchWriteItem"): {"NotaryRole"},
         ("vault-tokens", "Scan"): {"WalkRole"},
         ("vault-card-keys", "Scan"): {"WalkRole"},
         ("vault-tokens", "DeleteItem"): {"KeysRole"},
@@ -172,6 +245,37 @@ def test_the_saga_may_invoke_four_functions_and_publish(deployment: Synthesized)
         "lambda:InvokeFunction",
         "events:PutEvents",
     }
+
+
+def _ledger(app: Synthesized) -> dict[str, Any]:
+    (ledger,) = (
+        table["Properties"]
+        for _, table in app.of_type("AWS::DynamoDB::GlobalTable")
+        if table["Properties"]["TableName"] == "ledger"
+    )
+    return ledger
+
+
+def _ledger_policy(app: Synthesized, region: str) -> dict[str, Any]:
+    """The resource policy of the region's ledger, from the table's definition or from what a replica's stack sets."""
+    for replica in _ledger(app)["Replicas"]:
+        if replica["Region"] == region and "ResourcePolicy" in replica:
+            return replica["ResourcePolicy"]["PolicyDocument"]
+    ((_, call),) = (found for found in _custom_policies(app) if found[0].startswith(f"{region}/"))
+    assert call["parameters"]["ResourceArn"].endswith(f":{region}:{ACCOUNT}:table/ledger")
+    return json.loads(call["parameters"]["Policy"])
+
+
+def _custom_policies(app: Synthesized) -> list[tuple[str, dict[str, Any]]]:
+    """What deployments set as resource policies themselves; the same when a stack is made and when it is updated."""
+    found = []
+    for path, resource in app.of_type("Custom::AWS"):
+        call = json.loads(text(resource["Properties"]["Create"]))
+        if call["action"] == "PutResourcePolicy":
+            assert json.loads(text(resource["Properties"]["Update"])) == call
+            assert "Delete" not in resource["Properties"], "the policy outlives the stack"
+            found.append((path, call))
+    return found
 
 
 def _role(statement: Statement) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from cdk import names
-from cdk.config import FUNCTIONS
+from cdk.config import FUNCTIONS, REGIONS
 from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
@@ -64,6 +64,15 @@ def test_the_projector_fails_by_whole_batches_that_end_as_dead_letters(deploymen
     assert "FunctionResponseTypes" not in source
 
 
+def test_the_projector_waits_for_fuller_batches_in_production_only(production: Synthesized, local: Synthesized) -> None:
+    windows = [
+        _sources(app, "stream")["payments-projector"]["MaximumBatchingWindowInSeconds"] for app in (production, local)
+    ]
+
+    assert windows == [1, 0]
+    assert _sources(production, "stream")["payments-projector"]["BatchSize"] == 200
+
+
 def test_every_dead_letter_queue_has_an_alarm_that_tells_the_topic(deployment: Synthesized) -> None:
     watched = set()
     for path, alarm in deployment.of_type("AWS::CloudWatch::Alarm"):
@@ -88,11 +97,25 @@ def test_events_are_routed_to_their_workers(deployment: Synthesized) -> None:
             queue = deployment.templates["us-east-1/workers"]["Resources"][target["Arn"]["Fn::GetAtt"][0]]
             routes[json.dumps(pattern["detail-type"])] = queue["Properties"]["QueueName"]
 
-    assert routes == {'["charge_authorized"]': names.NETWORK_QUEUE, '["payment_result"]': names.FANOUT_QUEUE}
+    assert routes == {
+        '["charge_authorized", "payment_command"]': names.NETWORK_QUEUE,
+        '["payment_result"]': names.FANOUT_QUEUE,
+    }
 
 
-def test_the_sweeper_runs_every_minute(deployment: Synthesized) -> None:
-    rules = [rule["Properties"] for _, rule in deployment.of_type("AWS::Events::Rule")]
-    schedules = [rule["ScheduleExpression"] for rule in rules if "ScheduleExpression" in rule]
+def test_what_is_periodic_has_a_schedule(deployment: Synthesized) -> None:
+    schedules = {
+        f"{path.split('/')[0]}/{rule['Properties']['Name']}": rule["Properties"]["ScheduleExpression"]
+        for path, rule in deployment.of_type("AWS::Events::Rule")
+        if "ScheduleExpression" in rule["Properties"]
+    }
 
-    assert schedules == ["rate(1 minute)"] * 2
+    assert schedules == {
+        f"{region}/{name}": schedule
+        for region in REGIONS
+        for name, schedule in {
+            "payments-sweeper": "rate(1 minute)",
+            "payments-notary": "rate(1 minute)",
+            "payments-balance-check": "cron(17 3 * * ? *)",
+        }.items()
+    }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from functions.api import app, saga, vault
+from functions.api import app, commands, saga, vault
 from functions.ledger import app as ledger
 from functions.vault import app as cards
 from payments import regions
@@ -37,8 +37,9 @@ def sagas(tables, functions, monkeypatch):
 @pytest.fixture
 def functions(monkeypatch):
     """The functions the API invokes."""
-    service = Functions(Vault().handlers)
-    monkeypatch.setattr(vault, "client", lambda *_, **__: service)
+    service = Functions({**Vault().handlers, "payments-ledger-command": ledger.command})
+    for room in (vault, commands):
+        monkeypatch.setattr(room, "client", lambda *_, **__: service)
     monkeypatch.setattr(vault, "_keys", ([], 0.0))
     return service
 

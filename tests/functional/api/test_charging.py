@@ -48,7 +48,7 @@ def test_a_replay_shows_the_answer_of_then_and_the_payment_shows_now(call, sagas
     from payments import lifecycle
 
     after, journal = lifecycle.decide(payment, lifecycle.Authorization(), "2026-11-23T10:00:09.000Z")
-    books.decide(payment, after, journal)
+    books.step(payment, after, journal)
 
     _, replayed, _ = charge(call)
     _, current, _ = call("GET", f"/api/v1/payments/{first['id']}")

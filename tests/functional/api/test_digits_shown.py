@@ -38,7 +38,7 @@ def posted(tables, monkeypatch):
 def decided(payment):
     """The payment after the card network has taken it."""
     after, journal = lifecycle.decide(payment, lifecycle.Authorization(), "2026-11-23T10:00:09.000Z")
-    return books.decide(payment, after, journal)
+    return books.step(payment, after, journal)
 
 
 def hides_the_eight(body):

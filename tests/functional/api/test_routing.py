@@ -4,12 +4,18 @@ import io
 import json
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from functions.api import app, routing
-from payments import clients, regions
+from payments import clients, identifiers, regions
+from tests.functional.api.life import approved, command
 from tests.functional.api.merchant import BODY, PAN, charge, event
+from tests.functional.samples import MERCHANT
 
 DECLINED = {"error": {"type": "card_error", "code": "expired_card", "message": "m", "request_id": "request-1"}}
+
+
+PAYMENT = identifiers.payment_id(MERCHANT, "elsewhere")
 
 
 class Twin:
@@ -65,8 +71,6 @@ def test_a_forwarded_write_is_done_here_and_never_sent_back(sagas, context, twin
 
 @pytest.mark.parametrize("fault", ["refused", "crashed"])
 def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault):
-    from botocore.exceptions import EndpointConnectionError
-
     twin(EndpointConnectionError(endpoint_url="x") if fault == "refused" else {"FunctionError": "Unhandled"})
 
     assert charge(call)[0] == 201
@@ -74,8 +78,6 @@ def test_a_primary_that_does_not_answer_is_stood_in_for(call, sagas, twin, fault
 
 
 def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, twin):
-    from botocore.exceptions import ReadTimeoutError
-
     stand_in = twin(ReadTimeoutError(endpoint_url="x"))
 
     assert [charge(call, key=f"key-{number}")[0] for number in range(3)] == [201, 201, 201]
@@ -89,3 +91,65 @@ def test_the_shard_map_says_who_is_primary(tables):
 
     assert regions.primary(7) == "us-west-2"
     assert {regions.primary(shard) for shard in range(128) if shard != 7} == {"us-east-1", "us-west-2"}
+
+
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+def test_a_command_goes_to_the_primary_region_and_its_answer_comes_back_whole(call, functions, twin, name):
+    refusal = {"type": "invalid_request_error", "code": "payment_state_invalid", "message": "m", "request_id": "there"}
+    content = {"statusCode": 409, "body": json.dumps({"error": refusal}), "multiValueHeaders": {"X-A": ["b"]}}
+    stand_in = twin(payload(content))
+
+    status, body, headers = command(call, name, PAYMENT, {"reason": "x"} if name == "void" else {"amount": 5})
+
+    assert (status, body["error"]["code"], headers["X-A"]) == (409, "payment_state_invalid", ["b"])
+    assert stand_in.events[0]["forwarded_by"] == "us-east-1"
+    assert stand_in.events[0]["headers"]["Idempotency-Key"] == "command-1"
+    assert functions.calls == []
+
+
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+def test_a_forwarded_command_is_the_same_request_here_as_there(call, functions, context, twin, name, monkeypatch):
+    stand_in = twin({"FunctionError": "Unhandled"})
+    payment_id = approved(call, capture=name == "refund")
+    body = {} if name == "void" else {"amount": 5}
+
+    refused, _, _ = command(call, name, payment_id, body)
+    monkeypatch.setattr(regions, "primary", lambda shard: "us-east-1")
+    first, made, _ = command(call, name, payment_id, body)
+    again = app.handler(stand_in.events[-1], context)
+
+    assert refused == 503
+    assert first in (200, 201)
+    assert (again["statusCode"], again["multiValueHeaders"]["Idempotent-Replayed"]) == (first, ["true"])
+    assert json.loads(again["body"]) == made
+
+
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+@pytest.mark.parametrize("fault", ["refused", "crashed"])
+def test_a_command_is_carried_out_in_no_other_region(call, functions, twin, name, fault):
+    stand_in = twin(EndpointConnectionError(endpoint_url="x") if fault == "refused" else {"FunctionError": "Unhandled"})
+    payment_id = approved(call, capture=name == "refund")
+    body = {} if name == "void" else {"amount": 5}
+
+    answers = [command(call, name, payment_id, body) for _ in range(2)]
+
+    assert [(status, body["error"]["code"]) for status, body, _ in answers] == [(503, "processing_failed")] * 2
+    assert stand_in.events
+    assert "payments-ledger-command" not in [name for name, _ in functions.calls]
+
+
+def test_a_forwarded_command_is_refused_by_a_region_that_is_the_primary_no_more(call, functions, context, twin):
+    stand_in = twin({"FunctionError": "Unhandled"})
+    payment_id = approved(call)
+    command(call, "refund", payment_id, {"amount": 5})
+
+    assert app.handler(stand_in.events[-1], context)["statusCode"] == 503
+    assert "payments-ledger-command" not in [name for name, _ in functions.calls]
+
+
+def test_reads_are_answered_here(call, twin):
+    stand_in = twin(AssertionError("asked the other region"))
+
+    paths = ("payments", "balance", "ledger/entries", f"payments/{PAYMENT}/refunds")
+    assert [call("GET", f"/api/v1/{path}")[0] for path in paths] == [200, 200, 200, 404]
+    assert stand_in.events == []

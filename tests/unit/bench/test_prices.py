@@ -88,17 +88,17 @@ def test_a_condition_check_is_paid_like_a_write_but_not_replicated() -> None:
     assert used("TransactWriteItems", {"TransactItems": [check]}) == {"payments: write units, transaction": (2, 2)}
 
 
-def test_a_batch_shares_its_marker_and_the_merchants_balance_but_no_customers() -> None:
+def test_a_batch_shares_its_marker_and_its_balances() -> None:
     updates = [
         {"Update": {"TableName": "balances", "Key": {"account": {"S": name}}}}
-        for name in ("customer:mer_1:cus_1", "merchant:mer_1", "batch#1")
+        for name in ("shard:001", "merchant:mer_1", "batch#1")
     ]
 
     request = {"TransactItems": updates}
     found = list(units("TransactWriteItems", request, FixedSizes(100), 100))
 
     assert [unit.number for unit in found] == [2, 2, 2]
-    assert [unit.number * unit.share for unit in found] == [2, 0.02, 0.02]
+    assert [unit.number * unit.share for unit in found] == [0.02, 0.02, 0.02]
 
 
 def test_a_batch_read_pays_for_each_key() -> None:

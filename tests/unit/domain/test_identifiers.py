@@ -60,5 +60,40 @@ def test_what_is_not_an_id_is_refused(text):
     assert not identifiers.is_identifier(text, "pay")
 
 
+@given(text, text)
+def test_what_belongs_to_a_payment_or_merchant_is_in_its_shard(merchant, key):
+    command = identifiers.command_id(merchant, key)
+    ids = [command, *(identifiers.operation_id(prefix, command) for prefix in ("cap", "vod", "ref", "dsp"))]
+    ids += [identifiers.transfer_id(prefix, merchant, key) for prefix in ("out", "fee", "adj")]
+    ids.append(identifiers.event_id(identifiers.payment_id(merchant, key), "refund.succeeded", ids[3]))
+
+    assert {identifiers.shard_of(found) for found in ids} == {identifiers.merchant_shard(merchant)}
+    assert all(identifiers.is_identifier(found, found[:3]) for found in ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_key_that_names_a_payment_may_name_a_command_and_a_transfer_too():
+    named = (
+        identifiers.payment_id("mer_a", "k"),
+        identifiers.command_id("mer_a", "k"),
+        identifiers.transfer_id("out", "mer_a", "k"),
+    )
+
+    assert len({found[4:] for found in named}) == 3
+
+
+def test_events_of_two_operations_of_a_payment_are_two_events():
+    payment = identifiers.payment_id("mer_a", "k")
+    ids = [identifiers.event_id(payment, "refund.succeeded", operation) for operation in ("ref_1", "ref_2", "")]
+
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("text", ["", "pay", "pay_ff" + "a" * 24, "mer_" + "a" * 24, "pay_0a" + "a" * 24 + "#mended#3"])
+def test_what_is_no_derived_id_has_no_shard(text):
+    with pytest.raises(ValueError, match="not an identifier"):
+        identifiers.shard_of(text)
+
+
 def test_attempts_differ():
     assert identifiers.new_attempt() != identifiers.new_attempt()

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 from local import deploy, invoke
 from local.card_network import card_data_in
 from local.client import TEST_CARD, new_card_number
-from local.demo import sums_of
+from local.demo_books import sums_of
 from local.invoke import InvalidEvent, Placeholders, plain
 from local.settings import Settings
 

@@ -6,22 +6,23 @@ repeated, by a retry or by the other region: the second one finds the first and 
 
 import random
 import time
-import zlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pynamodb.attributes import MapAttribute
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.update import Action
+from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from payments.journal import Entry, Journal, Phase, Side
-from payments.lifecycle import AUTHORIZATION, Failure, Payment, Status
+from payments import clock, records, regions, replay
+from payments.journal import Journal
+from payments.lifecycle import AUTHORIZATION, Payment
+from payments.records import PENDING_BUCKETS, StoredJournal
 from payments.tables import JournalItem, PaymentItem, connection
-
-PENDING_BUCKETS = 8
-"""Partitions of the pending index per shard: one takes 1,000 writes a second, a shard may have 1,600 charges."""
 
 _NO_JOURNAL = JournalItem.journal_id.does_not_exist()
 _ABSENT = PaymentItem.payment_id.does_not_exist()
@@ -51,14 +52,56 @@ class Written:
     payment: Payment | None
 
 
+@dataclass(frozen=True, slots=True)
+class CommandRecord:
+    """A command on a payment, under its own id: what was asked (`fingerprint`) and what was answered."""
+
+    command_id: str
+    merchant_id: str
+    fingerprint: str
+    answer: dict[str, Any]
+    at: str
+
+
+class Contention(RuntimeError):
+    """Others wrote the same items at the same time, in every try: nothing was written. Try again."""
+
+
 class ReplicationGap(RuntimeError):
-    """The journal of a payment is here already and the payment is not: tables replicate in no order. Try again."""
+    """Of what was written in one transaction only a part is here yet: tables replicate in no order. Try again."""
 
 
 def find(payment_id: str, consistent: bool = False) -> Payment | None:
     """The payment, or None when there is none."""
     item = _get(payment_id, consistent)
-    return _payment(item) if item else None
+    return records.payment_of(_plain(item)) if item else None
+
+
+def find_all(payment_ids: Iterable[str]) -> dict[str, Payment]:
+    """The payments of these ids, by id; of those that exist and can be read, and eventually consistent."""
+    found: dict[str, Payment] = {}
+    for item in PaymentItem.batch_get(list(payment_ids)):
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            found[item.payment_id] = records.payment_of(_plain(item))
+    return found
+
+
+def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
+    """The payment as its journals say it is, and these; None when there is no such payment.
+
+    Global tables keep the last writer's payment, which may be older than the journals beside it: it is then mended
+    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, or others change it now.
+    """
+    payment = find(payment_id, consistent=True)
+    if payment is None:
+        return None
+    known = journals(payment_id)  # read after the payment, so that in this region they are not older than it
+    if reason := replay.ahead(payment, known):
+        raise ReplicationGap(f"{payment_id}: {reason}")
+    mended = replay.mended(payment, known, clock.now())
+    if mended is payment or mend(payment, mended, "the payment was older than its journals"):
+        return mended, known
+    raise Contention(payment_id)
 
 
 def create(payment: Payment, journal: Journal) -> Written:
@@ -69,7 +112,7 @@ def create(payment: Payment, journal: Journal) -> Written:
 
     def write(transaction: TransactWrite) -> None:
         transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=_ABSENT)
-        transaction.save(_item(payment), condition=_ABSENT)
+        transaction.save(PaymentItem(**records.payment_record(payment)), condition=_ABSENT)
         transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
 
     return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
@@ -83,7 +126,7 @@ def record_blocked(payment: Payment) -> Written:
 
     def write(transaction: TransactWrite) -> None:
         transaction.condition_check(JournalItem, payment.payment_id, AUTHORIZATION, condition=_NO_JOURNAL)
-        transaction.save(_item(payment), condition=_ABSENT)
+        transaction.save(PaymentItem(**records.payment_record(payment)), condition=_ABSENT)
 
     return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
 
@@ -102,50 +145,119 @@ def abandon(payment: Payment) -> Written:
     return Written(Outcome.ABANDONED, None) if _commit(write) else _standing(payment)
 
 
-def decide(before: Payment, after: Payment, journal: Journal | None) -> Payment:
+def step(before: Payment, after: Payment, journal: Journal | None) -> Payment:
     """Takes a payment from one state to the next, with the journal of that step, in one transaction.
 
     Conditional on the state `before` was read in; when another worker was first, its result is returned instead. When
-    the journal is there and the state is not (the other region's older copy of the payment won), the state follows.
+    the journal is there and the state is not (the other region's older copy of the payment won), the payment is mended.
+    Raises `Contention` or `ReplicationGap`: try again.
     """
 
-    def change(transaction: TransactWrite) -> None:
-        unchanged = (PaymentItem.status == str(before.status)) & (PaymentItem.sequence == before.sequence)
-        transaction.update(PaymentItem(before.payment_id), actions=_changes(after), condition=unchanged)
-
-    def change_and_journal(transaction: TransactWrite) -> None:
-        change(transaction)
+    def write(transaction: TransactWrite) -> None:
+        _change(transaction, before, after)
         if journal:
             transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
 
-    if _commit(change_and_journal):
+    if _commit(write):
         return after
-    standing = _payment(PaymentItem.get(before.payment_id, consistent_read=True))
-    if journal and (standing.status, standing.sequence) == (before.status, before.sequence) and _commit(change):
-        return after
+    standing = find(before.payment_id, consistent=True)
+    assert standing, "nothing deletes a payment"  # noqa: S101
+    if journal and _same(standing, before):
+        found = current(before.payment_id)
+        return found[0] if found else standing
+    return standing
+
+
+def execute(before: Payment, after: Payment, journal: Journal, command: CommandRecord) -> bool:
+    """Carries out a command: the payment's next state, its journal, and the command's own record, in one transaction.
+
+    False when the payment is no longer as it was read, or the command was carried out before: the caller looks again.
+    Raises `ReplicationGap` when the command's journal is here without its record.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        _change(transaction, before, after)
+        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+        transaction.save(_command_item(command, after), condition=_ABSENT)
+
+    try:
+        if _commit(write):
+            return True
+    except Contention:
+        return False
+    if journal.journal_id in journal_ids(before.payment_id) and command_record(command.command_id) is None:
+        raise ReplicationGap(before.payment_id)
+    return False
+
+
+def mend(before: Payment, after: Payment, cause: str) -> bool:
+    """Repairs a payment that contradicts its journals, and records the repair in the same transaction.
+
+    The record is `<payment_id>#mended#<sequence after>`: what the repair changed and why. False when the payment is no
+    longer as it was read, or this repair was made before.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        _change(transaction, before, after)
+        transaction.save(_mending_item(before, after, cause), condition=_ABSENT)
+
+    return _commit(write)
+
+
+def command_record(command_id: str) -> CommandRecord | None:
+    """What a command came to, or None when it was not carried out (here, yet)."""
+    item = _get(command_id, consistent=True)
+    if item is None:
+        return None
+    found = _plain(item)
+    return CommandRecord(command_id, item.merchant_id, item.fingerprint, found["answer"], item.created_at)
+
+
+def book(journal: Journal) -> Journal:
+    """Writes a journal that belongs to no payment; what stands in its place when it was written before."""
+
+    def write(transaction: TransactWrite) -> None:
+        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+
+    if _commit(write):
+        return journal
+    (standing,) = (found for found in journals(journal.payment_id) if found.journal_id == journal.journal_id)
     return standing
 
 
 def journals(payment_id: str) -> list[Journal]:
-    """All journals of the payment, oldest first."""
-    found = (_journal(item) for item in JournalItem.query(payment_id, consistent_read=True))
-    return sorted(found, key=lambda journal: journal.created_at)
+    """All journals of the payment, in the order of its steps."""
+    found = [stored.journal() for stored in stored_journals(payment_id)]
+    return sorted(found, key=lambda journal: (journal.sequence, journal.created_at))
 
 
-def pending(shard: int, before: str, limit: int) -> list[tuple[str, str]]:
-    """Ids of the shard's payments that have been pending since before this time, each with its `created_at`; the
-    oldest of each bucket, at most `limit`."""
+def stored_journals(payment_id: str) -> list[StoredJournal]:
+    """All journals of the payment as they are stored, unchecked."""
+    return [StoredJournal.of(_plain(item)) for item in JournalItem.query(payment_id, consistent_read=True)]
+
+
+def journal_ids(payment_id: str) -> list[str]:
+    """Ids of the payment's journals."""
+    return [item.journal_id for item in JournalItem.query(payment_id, consistent_read=True)]
+
+
+def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = False) -> list[tuple[str, str]]:
+    """Ids of the shard's payments that have waited since before this time, each with since when; the longest of each
+    bucket, at most `limit`. They wait for the card network, or, of authorizations only, for their merchant."""
     return [
-        (item.payment_id, item.created_at)
+        (item.payment_id, item.pending_since)
         for bucket in range(PENDING_BUCKETS)
         for item in PaymentItem.pending.query(
-            shard * PENDING_BUCKETS + bucket, PaymentItem.created_at < before, limit=limit
+            records.pending_bucket(shard, bucket, awaiting_capture=awaiting_capture),
+            PaymentItem.pending_since < before,
+            limit=limit,
         )
     ]
 
 
 def _commit(write: Callable[[TransactWrite], None]) -> bool:
-    """Commits a transaction; False when one of its conditions failed. A conflict with another one is tried again."""
+    """Commits a transaction; False when one of its conditions failed. A conflict with another one is tried again, a few
+    times, and then is `Contention`."""
     for delay in (*_CONFLICT_DELAYS_SECONDS, None):
         try:
             with TransactWrite(connection=connection()) as transaction:
@@ -154,24 +266,38 @@ def _commit(write: Callable[[TransactWrite], None]) -> bool:
             codes = {reason.code for reason in error.cancellation_reasons if reason}
             if _CONDITION_FAILED in codes:
                 return False
-            if delay is None or not codes & _PASSING:
+            if not codes & _PASSING:
                 raise
+            if delay is None:
+                raise Contention(", ".join(sorted(codes & _PASSING))) from None
             time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter
         else:
             break
     return True
 
 
-def _changes(after: Payment) -> list[Action]:
-    actions: list[Action] = [
-        PaymentItem.status.set(str(after.status)),
-        PaymentItem.updated_at.set(after.updated_at),
-        PaymentItem.sequence.set(after.sequence),
-        PaymentItem.pending_bucket.remove(),
+def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None:
+    """The payment's next state, if it is still in the one before."""
+    unchanged = (PaymentItem.sequence == before.sequence) & (PaymentItem.updated_at == before.updated_at)
+    unchanged &= PaymentItem.status == str(before.status)
+    transaction.update(PaymentItem(before.payment_id), actions=_actions(before, after), condition=unchanged)
+
+
+def _actions(before: Payment, after: Payment) -> list[Action]:
+    """What differs; attributes that are None go."""
+    had, has = records.changing(before), records.changing(after)
+    attributes = PaymentItem.get_attributes()
+    return [
+        attributes[name].remove() if value is None else attributes[name].set(value)
+        for name, value in has.items()
+        if value != had[name]
     ]
-    if after.failure:
-        actions.append(PaymentItem.failure.set(asdict(after.failure)))
-    return actions
+
+
+def _same(payment: Payment, other: Payment) -> bool:
+    """Whether it is the same step: two regions may both have made the next one, each another."""
+    state, others = ((found.status, found.sequence, found.updated_at) for found in (payment, other))
+    return state == others
 
 
 def _standing(wanted: Payment) -> Written:
@@ -195,6 +321,19 @@ def _get(key: str, consistent: bool) -> PaymentItem | None:
         return None
 
 
+def _plain(item: Model) -> dict[str, Any]:
+    """The item's attributes as plain values."""
+    return {name: _plain_value(value) for name, value in item.attribute_values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, MapAttribute):
+        return {name: _plain_value(inner) for name, inner in value.as_dict().items()}
+    if isinstance(value, list):
+        return [_plain_value(inner) for inner in value]
+    return value
+
+
 def _tombstone_id(payment: Payment) -> str:
     return f"{payment.payment_id}#{payment.attempt}"
 
@@ -212,51 +351,39 @@ def _tombstone(payment: Payment) -> PaymentItem:
     )
 
 
-def _item(payment: Payment) -> PaymentItem:
-    values: dict[str, Any] = {**asdict(payment), "status": str(payment.status)}
-    if payment.pending:
-        values["pending_bucket"] = _pending_bucket(payment)
-    return PaymentItem(**{name: value for name, value in values.items() if value is not None})
+def _command_item(command: CommandRecord, payment: Payment) -> PaymentItem:
+    return PaymentItem(
+        command.command_id,
+        merchant_id=command.merchant_id,
+        shard=payment.shard,
+        fingerprint=command.fingerprint,
+        region=regions.here(),
+        status="done",
+        answer=command.answer,
+        created_at=command.at,
+        updated_at=command.at,
+    )
 
 
-def _pending_bucket(payment: Payment) -> int:
-    return payment.shard * PENDING_BUCKETS + zlib.crc32(payment.payment_id.encode()) % PENDING_BUCKETS
-
-
-def _payment(item: PaymentItem) -> Payment:
-    failure = item.failure.as_dict() if item.failure else None
-    return Payment(
-        payment_id=item.payment_id,
-        merchant_id=item.merchant_id,
-        shard=int(item.shard),
-        fingerprint=item.fingerprint,
-        attempt=item.attempt,
-        region=item.region,
-        status=Status(item.status),
-        amount=int(item.amount),
-        currency=item.currency,
-        capture=item.capture,
-        network_ref=item.network_ref,
-        card=item.card.as_dict(),
-        fraud=item.fraud.as_dict(),
-        created_at=item.created_at,
-        updated_at=item.updated_at,
-        sequence=int(item.sequence),
-        customer_id=item.customer_id,
-        description=item.description,
-        metadata=item.metadata.as_dict() if item.metadata else {},
-        failure=Failure(**failure) if failure else None,
+def _mending_item(before: Payment, after: Payment, cause: str) -> PaymentItem:
+    had, has = records.changing(before), records.changing(after)
+    changed = [name for name in has if has[name] != had[name]]
+    return PaymentItem(
+        f"{before.payment_id}#mended#{after.sequence}",
+        merchant_id=before.merchant_id,
+        shard=before.shard,
+        fingerprint=before.fingerprint,
+        region=regions.here(),
+        status="mended",
+        mending={
+            "cause": cause,
+            "before": {name: had[name] for name in changed},
+            "after": {name: has[name] for name in changed},
+        },
+        created_at=after.updated_at,
+        updated_at=after.updated_at,
     )
 
 
 def _journal_item(journal: Journal) -> JournalItem:
-    entries = [{**asdict(entry), "side": str(entry.side), "phase": str(entry.phase)} for entry in journal.entries]
-    return JournalItem(journal.payment_id, journal.journal_id, created_at=journal.created_at, entries=entries)
-
-
-def _journal(item: JournalItem) -> Journal:
-    entries = tuple(
-        Entry(line["account"], Side(line["side"]), Phase(line["phase"]), int(line["amount"]), line["currency"])
-        for line in item.entries
-    )
-    return Journal(item.payment_id, item.journal_id, item.created_at, entries)
+    return JournalItem(**records.journal_record(journal, regions.here()))

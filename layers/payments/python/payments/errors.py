@@ -14,6 +14,8 @@ class PaymentsError(Exception):
 
     type = "api_error"
     status = 500
+    passing = False
+    """Whether the same request may succeed a moment later."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -43,6 +45,18 @@ class IdempotencyKeyReused(PaymentsError):
     type, status = "idempotency_error", 422
 
 
+class Conflict(PaymentsError):
+    """The payment is in a state that does not allow this."""
+
+    type, status = "invalid_request_error", 409
+
+
+class PaymentBusy(PaymentsError):
+    """Others changed the payment at the same time; nothing was done."""
+
+    type, status, passing = "api_error", 409, True
+
+
 class CardDeclined(PaymentsError):
     """The card is invalid, or the charge was blocked."""
 
@@ -52,4 +66,4 @@ class CardDeclined(PaymentsError):
 class ProcessingFailed(PaymentsError):
     """A fault on our side; the same request with the same key finishes the same payment."""
 
-    type, status = "api_error", 503
+    type, status, passing = "api_error", 503, True

@@ -30,9 +30,29 @@ def network_reference(payment: str) -> str:
     return _derived("net", shard_of(payment), "network_reference", payment)
 
 
-def event_id(payment: str, event_type: str) -> str:
-    """`evt_…`, stable over every delivery of the same event of a payment."""
-    return _derived("evt", shard_of(payment), "event", payment, event_type)
+def event_id(payment: str, event_type: str, operation: str = "") -> str:
+    """`evt_…`, stable over every delivery of the same event of a payment, or of one of its operations."""
+    parts = (payment, event_type, operation) if operation else (payment, event_type)
+    return _derived("evt", shard_of(payment), "event", *parts)
+
+
+def command_id(merchant_id: str, idempotency_key: str, origin: str = "platform") -> str:
+    """`cmd_…`, of a command on a payment: a merchant's key names one command, whatever the payment.
+
+    `origin` is `merchant` or `platform`: what the platform asks of itself has keys of its own.
+    """
+    return _derived("cmd", merchant_shard(merchant_id), "command", origin, merchant_id, idempotency_key)
+
+
+def operation_id(prefix: str, command: str) -> str:
+    """`cap_…`, `vod_…`, `ref_…` or `dsp_…`: the operation that a command (`cmd_…`) made; the card network knows it by
+    this id."""
+    return f"{prefix}_{command[4:]}"
+
+
+def transfer_id(prefix: str, merchant_id: str, reference: str) -> str:
+    """`out_…` (payout), `fee_…` or `adj_…`: a booking on a merchant's account that belongs to no payment."""
+    return _derived(prefix, merchant_shard(merchant_id), "transfer", merchant_id, reference)
 
 
 def shard_of(identifier: str) -> int:

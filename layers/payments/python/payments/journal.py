@@ -1,15 +1,13 @@
-"""Double-entry journals in two phases: amounts are pending, then posted or voided, and never changed.
+"""Double-entry journals in two phases, never changed once written; a journal that does not balance cannot be built.
 
-The phases are those TigerBeetle's two-phase transfers give an amount: an authorization reserves it (pending), a
-capture moves it from pending to posted, a void from pending to voided. A journal that does not balance cannot be built.
+The phases are those of TigerBeetle's transfers: an amount is reserved (pending) and later taken to its end in parts
+(post_pending, void_pending), or it is posted at once. Each account has the four counters of `Balance`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-
-from payments import accounts
 
 
 class Side(StrEnum):
@@ -20,15 +18,40 @@ class Side(StrEnum):
 
 
 class Phase(StrEnum):
-    """What an entry does to its account: reserve (pending), or take a reserved amount to its end (posted, voided)."""
+    """What an entry does to its side of the account."""
 
     PENDING = "pending"
+    """Reserves the amount."""
+    POST_PENDING = "post_pending"
+    """Takes a reserved amount, or a part of it, to posted."""
+    VOID_PENDING = "void_pending"
+    """Releases a reserved amount, or a part of it."""
     POSTED = "posted"
-    VOIDED = "voided"
+    """Posts the amount at once."""
+
+
+class Kind(StrEnum):
+    """What a journal records."""
+
+    CHARGE = "charge"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    FEE = "fee"
+    CHARGEBACK = "chargeback"
+    REPRESENTMENT = "representment"
+    SETTLEMENT = "settlement"
+    PAYOUT = "payout"
+    ADJUSTMENT = "adjustment"
+    REVERSAL = "reversal"
 
 
 class UnbalancedJournal(ValueError):
     """Debits and credits of a journal differ in some currency and phase, or an entry is not a positive amount."""
+
+
+class IrreversibleJournal(ValueError):
+    """The journal reserves amounts or ends reservations: its payment's own steps undo it, a reversal cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +72,35 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """A set of entries of one payment that balances per currency and phase; immutable once written.
+    """A set of entries that balances per currency and phase; immutable once written.
 
-    `journal_id` is unique within the payment and derived from what caused it, so that the same cause written twice,
-    or in two regions, is one journal. `created_at` is RFC 3339 in UTC with milliseconds.
-    Raises `UnbalancedJournal`.
+    `payment_id` is the payment, or the transfer (`out_…`, `fee_…`, `adj_…`), that it belongs to. `journal_id` is
+    unique within it and derived from what caused it, so that the same cause written twice, or in two regions, is
+    one journal. `sequence` is the payment's after the step, `created_at` RFC 3339 in UTC with milliseconds, `reverses`
+    the journal that this one corrects. Raises `UnbalancedJournal`.
     """
 
     payment_id: str
     journal_id: str
+    kind: Kind
     created_at: str
     entries: tuple[Entry, ...]
+    sequence: int = 1
+    reason: str | None = None
+    reverses: str | None = None
 
     def __post_init__(self) -> None:
         if not self.entries:
             raise UnbalancedJournal("a journal has entries")
+        if any(isinstance(entry.amount, bool) or not isinstance(entry.amount, int) for entry in self.entries):
+            raise UnbalancedJournal("an entry's amount is an integer")
         if any(entry.amount <= 0 for entry in self.entries):
             raise UnbalancedJournal("an entry has a positive amount")
         unbalanced = {key: total for key, total in totals(self.entries).items() if total}
         if unbalanced:
             raise UnbalancedJournal(f"debits and credits differ: {unbalanced}")
+        if (self.kind is Kind.REVERSAL) is not bool(self.reverses):
+            raise UnbalancedJournal("a reversal names what it reverses, and nothing else does")
 
 
 def totals(entries: Iterable[Entry]) -> dict[tuple[str, Phase], int]:
@@ -79,21 +111,77 @@ def totals(entries: Iterable[Entry]) -> dict[tuple[str, Phase], int]:
     return dict(sums)
 
 
+def transfer(debited: str, credited: str, amount: int, currency: str, phase: Phase = Phase.POSTED) -> tuple[Entry, ...]:
+    """The balanced pair of entries that moves an amount; none for an amount of zero."""
+    if amount == 0:
+        return ()
+    return (
+        Entry(debited, Side.DEBIT, phase, amount, currency),
+        Entry(credited, Side.CREDIT, phase, amount, currency),
+    )
+
+
+def reversal(journal: Journal, at: str, reason: str) -> Journal:
+    """The journal that takes another one back: the same amounts on the other sides. Raises `IrreversibleJournal`."""
+    if journal.reverses or any(entry.phase is not Phase.POSTED for entry in journal.entries):
+        raise IrreversibleJournal(f"a {journal.kind} cannot be reversed by itself")
+    swapped = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
+    return Journal(
+        journal.payment_id,
+        f"reversal#{journal.journal_id}",
+        Kind.REVERSAL,
+        at,
+        tuple(replace(entry, side=swapped[entry.side]) for entry in journal.entries),
+        journal.sequence,
+        reason,
+        reverses=journal.journal_id,
+    )
+
+
+EFFECTS: dict[Phase, tuple[int, int]] = {
+    Phase.PENDING: (1, 0),
+    Phase.POST_PENDING: (-1, 1),
+    Phase.VOID_PENDING: (-1, 0),
+    Phase.POSTED: (0, 1),
+}
+"""What an entry of each phase adds, in amounts, to its side's pending and its side's posted counter."""
+
+
 @dataclass(frozen=True, slots=True)
-class Parties:
-    """The two accounts of a charge: who owes (the customer) and who is owed (the merchant)."""
+class Balance:
+    """The four counters of an account in one currency, in minor units."""
 
-    payer: str
-    payee: str
+    debits_pending: int = 0
+    debits_posted: int = 0
+    credits_pending: int = 0
+    credits_posted: int = 0
 
-    @classmethod
-    def of(cls, merchant_id: str, customer_id: str | None) -> "Parties":
-        """The parties of a charge of this merchant's customer."""
-        return cls(accounts.customer(merchant_id, customer_id), accounts.merchant(merchant_id))
-
-    def entries(self, phase: Phase, amount: int, currency: str) -> tuple[Entry, Entry]:
-        """The balanced pair of entries that takes the amount into this phase."""
-        return (
-            Entry(self.payer, Side.DEBIT, phase, amount, currency),
-            Entry(self.payee, Side.CREDIT, phase, amount, currency),
+    def __add__(self, other: "Balance") -> "Balance":
+        return Balance(
+            self.debits_pending + other.debits_pending,
+            self.debits_posted + other.debits_posted,
+            self.credits_pending + other.credits_pending,
+            self.credits_posted + other.credits_posted,
         )
+
+    def after(self, entry: Entry) -> "Balance":
+        """The balance with this entry counted."""
+        pending, posted = (factor * entry.amount for factor in EFFECTS[entry.phase])
+        if entry.side is Side.DEBIT:
+            return self + Balance(debits_pending=pending, debits_posted=posted)
+        return self + Balance(credits_pending=pending, credits_posted=posted)
+
+    @property
+    def debit(self) -> int:
+        """The posted balance of an asset or expense: debits less credits."""
+        return self.debits_posted - self.credits_posted
+
+    @property
+    def available(self) -> int:
+        """What of a liability can be paid out: posted credits less posted debits and less what is reserved to leave."""
+        return self.credits_posted - self.debits_posted - self.debits_pending
+
+    @property
+    def balanced(self) -> bool:
+        """Whether debits equal credits, which holds for the sum over all accounts."""
+        return (self.debits_pending, self.debits_posted) == (self.credits_pending, self.credits_posted)

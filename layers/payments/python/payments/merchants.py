@@ -1,13 +1,16 @@
 """The merchants table: profiles, API keys (as hashes only) and webhook endpoints."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import MapAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
 from payments import identifiers
+from payments.fees import FeePlan
 from payments.settings import TableSettings, load
 from payments.tables import ModelConnection
 
@@ -28,6 +31,23 @@ class MerchantItem(Model):
     url = UnicodeAttribute(null=True)
     secret = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
+    fees: MapAttribute[str, Any] = MapAttribute(null=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a merchant pays the platform: a percentage, and fixed amounts by currency, in minor units.
+
+    In a currency that the terms do not name there is no fixed fee.
+    """
+
+    basis_points: int = 0
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    dispute: Mapping[str, int] = field(default_factory=dict)
+
+    def plan(self, currency: str) -> FeePlan:
+        """The terms of a payment in this currency. Raises `InvalidFeePlan`."""
+        return FeePlan(self.basis_points, self.fixed.get(currency, 0), self.dispute.get(currency, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +56,7 @@ class Merchant:
 
     merchant_id: str
     shard: int
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +85,10 @@ def authenticate(api_key: str) -> Merchant | None:
         return None
     merchant_id = _MERCHANT_PREFIX + parts[2]
     wanted = [(merchant_id, api_key_kind(api_key)), (merchant_id, "profile")]
-    active = [item for item in MerchantItem.batch_get(wanted) if item.status == "active"]
-    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id)) if len(active) == len(wanted) else None
+    active = {item.kind: item for item in MerchantItem.batch_get(wanted) if item.status == "active"}
+    if len(active) < len(wanted):
+        return None
+    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id), _terms(active["profile"]))
 
 
 def endpoints(merchant_id: str) -> list[WebhookEndpoint]:
@@ -81,6 +104,12 @@ def endpoint(merchant_id: str, endpoint_id: str) -> WebhookEndpoint | None:
     except MerchantItem.DoesNotExist:
         return None
     return _endpoint(item) if item.status == "enabled" else None
+
+
+def _terms(profile: MerchantItem) -> Terms:
+    fees = profile.fees.as_dict() if profile.fees else {}
+    fixed, dispute = ({name: int(fee) for name, fee in fees.get(kind, {}).items()} for kind in ("fixed", "dispute"))
+    return Terms(int(fees.get("basis_points", 0)), fixed, dispute)
 
 
 def _endpoint(item: MerchantItem) -> WebhookEndpoint:

@@ -27,6 +27,7 @@ class TableSettings(msgspec.Struct, frozen=True, rename="upper"):
     merchants_table: str = "merchants"
     shards_table: str = "shards"
     balances_table: str = "balances"
+    accounts_table: str = "accounts"
 
 
 def load(kind: type[Settings]) -> Settings:

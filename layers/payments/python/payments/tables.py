@@ -42,18 +42,30 @@ def connection() -> Connection:
 
 
 class PendingIndex(GlobalSecondaryIndex["PaymentItem"]):
-    """Payments that have not reached a final state, oldest first, by shard; the sweeper's list."""
+    """Payments that wait for something, longest first, by shard and what they wait for; the sweeper's list."""
 
     class Meta:
         index_name = "pending"
         projection = KeysOnlyProjection()
 
     pending_bucket = NumberAttribute(hash_key=True)
-    created_at = UnicodeAttribute(range_key=True)
+    pending_since = UnicodeAttribute(range_key=True)
+
+
+class MerchantIndex(GlobalSecondaryIndex["PaymentItem"]):
+    """A merchant's payments in the order of their creation, in buckets; what a merchant lists."""
+
+    class Meta:
+        index_name = "merchant"
+        projection = KeysOnlyProjection()
+
+    merchant_bucket = UnicodeAttribute(hash_key=True)
+    listed_as = UnicodeAttribute(range_key=True)
 
 
 class PaymentItem(Model):
-    """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt."""
+    """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt; or,
+    under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>`, a repair."""
 
     class Meta(ModelConnection):
         table_name = _names.payments_table
@@ -66,6 +78,9 @@ class PaymentItem(Model):
     region = UnicodeAttribute()
     status = UnicodeAttribute()
     pending_bucket = NumberAttribute(null=True)
+    pending_since = UnicodeAttribute(null=True)
+    merchant_bucket = UnicodeAttribute(null=True)
+    listed_as = UnicodeAttribute(null=True)
     amount = NumberAttribute(null=True)
     currency = UnicodeAttribute(null=True)
     capture = BooleanAttribute(null=True)
@@ -76,11 +91,21 @@ class PaymentItem(Model):
     description = UnicodeAttribute(null=True)
     metadata: MapAttribute[str, Any] = MapAttribute(null=True)
     failure: MapAttribute[str, Any] = MapAttribute(null=True)
+    fees: MapAttribute[str, Any] = MapAttribute(null=True)
+    amount_captured = NumberAttribute(null=True)
+    amount_released = NumberAttribute(null=True)
+    amount_refunded = NumberAttribute(null=True)
+    amount_charged_back = NumberAttribute(null=True)
+    dispute: MapAttribute[str, Any] = MapAttribute(null=True)
+    outstanding: ListAttribute[dict[str, Any]] = ListAttribute(null=True)
+    answer: MapAttribute[str, Any] = MapAttribute(null=True)
+    mending: MapAttribute[str, Any] = MapAttribute(null=True)
     created_at = UnicodeAttribute()
     updated_at = UnicodeAttribute()
     sequence = NumberAttribute(null=True)
 
     pending = PendingIndex()
+    of_merchant = MerchantIndex()
 
 
 class JournalItem(Model):
@@ -91,5 +116,10 @@ class JournalItem(Model):
 
     payment_id = UnicodeAttribute(hash_key=True)
     journal_id = UnicodeAttribute(range_key=True)
+    kind = UnicodeAttribute()
     created_at = UnicodeAttribute()
+    region = UnicodeAttribute()
+    sequence = NumberAttribute()
+    reason = UnicodeAttribute(null=True)
+    reverses = UnicodeAttribute(null=True)
     entries: ListAttribute[dict[str, Any]] = ListAttribute()

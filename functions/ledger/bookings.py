@@ -1,0 +1,80 @@
+"""What an operator books beside payments: payouts, fees and adjustments of a merchant's account, and reversals."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from payments import books, clock, regions, transfers
+from payments.journal import IrreversibleJournal, Journal, reversal
+from payments.money import InvalidMoney
+from payments.records import journal_record
+
+
+class Transfer(msgspec.Struct, frozen=True, tag_field="kind"):
+    """A booking on a merchant's account. `reference` names it: the same reference twice is one booking."""
+
+    merchant_id: str
+    reference: str
+    amount: int
+    currency: str
+    reason: str
+
+
+class Payout(Transfer, frozen=True, tag_field="kind", tag="payout"):
+    """Money sent to the merchant's bank."""
+
+
+class Fee(Transfer, frozen=True, tag_field="kind", tag="fee"):
+    """A fee that belongs to no payment."""
+
+
+class Adjustment(Transfer, frozen=True, tag_field="kind", tag="adjustment"):
+    """Given to the merchant, or, where the amount is negative, taken."""
+
+
+class Reversal(msgspec.Struct, frozen=True, tag_field="kind", tag="reversal"):
+    """Takes another journal back."""
+
+    payment_id: str
+    journal_id: str
+    reason: str
+
+
+Booking = Payout | Fee | Adjustment | Reversal
+
+
+def book(booking: Booking) -> dict[str, Any]:
+    """Writes the booking's journal, once.
+
+    `written`, `exists`, `conflict` (another booking has that reference), or `refused`.
+    """
+    try:
+        journal = _journal(booking, clock.now())
+    except (InvalidMoney, IrreversibleJournal) as error:
+        return _refused("invalid_booking", str(error))
+    if journal is None:
+        return _refused("journal_not_found", "There is no such journal.")
+    standing = books.book(journal)
+    result: Literal["written", "exists", "conflict"] = "written"
+    if standing is not journal:
+        result = "exists" if (standing.entries, standing.reason) == (journal.entries, journal.reason) else "conflict"
+    return {"result": result, "journal": journal_record(standing, regions.here())}
+
+
+def _journal(booking: Booking, at: str) -> Journal | None:
+    """The journal of the booking; None when what it reverses is not there."""
+    match booking:
+        case Reversal(payment_id, journal_id, reason):
+            found = {journal.journal_id: journal for journal in books.journals(payment_id)}
+            return reversal(found[journal_id], at, reason) if journal_id in found else None
+        case Payout():
+            build = transfers.payout
+        case Fee():
+            build = transfers.fee
+        case Adjustment():
+            build = transfers.adjustment
+    return build(booking.merchant_id, booking.reference, booking.amount, booking.currency, at, booking.reason)
+
+
+def _refused(code: str, message: str) -> dict[str, Any]:
+    return {"result": "refused", "code": code, "message": message}

@@ -1,0 +1,77 @@
+"""The feed: what the projector has counted and the notary has not sealed yet, one item of `proofs` per chunk.
+
+Written once, in the transaction that counts the chunk, and deleted once its journals are in the archive.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from functions.projector import chunks, dynamodb
+from functions.projector.chunks import Chunk
+from functions.projector.dynamodb import Item
+from functions.projector.settings import FEED, NotarySettings, ProjectorSettings
+from payments import regions
+from payments.clients import client
+from payments.settings import load
+
+
+def entry(chunk: Chunk) -> list[dict[str, Any]]:
+    """The put of the chunk's item, for its transaction; none when nothing in it is for this region to seal."""
+    region = regions.here()
+    lines = [arrival.line for arrival in chunk.arrivals if arrival.of(region)]
+    if not lines:
+        return []
+    item = {
+        **_key(f"{chunk.arrivals[0].number:040d}"),
+        "journals": {"B": chunks.pack(lines)},
+        "size": {"N": str(sum(len(line.encode()) for line in lines))},
+    }
+    return [{"Put": {"TableName": load(ProjectorSettings).proofs_table, "Item": item}}]
+
+
+def first(most_items: int, most_bytes: int) -> list[str]:
+    """The positions of the oldest items, as many as these limits allow and at least one, if there is one."""
+    found: list[str] = []
+    size = 0
+    start: dict[str, Any] = {}
+    while True:
+        page = client("dynamodb").query(**_oldest(), **start)
+        for item in page["Items"]:
+            size += int(item["size"]["N"])
+            if found and (size > most_bytes or len(found) == most_items):
+                return found
+            found.append(item["position"]["S"])
+        if "LastEvaluatedKey" not in page:
+            return found
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def read(positions: Iterable[str]) -> dict[str, list[str]]:
+    """The canonical journals of the items at these positions, in this order; without those that are gone."""
+    items = dynamodb.read(_table(), [_key(position) for position in positions])
+    found = {item["position"]["S"]: chunks.unpack(item["journals"]["B"]) for item in items}
+    return {position: found[position] for position in positions if position in found}
+
+
+def delete(positions: Iterable[str]) -> None:
+    """Removes these items; those that are gone already may be named again."""
+    dynamodb.write(_table(), [{"DeleteRequest": {"Key": _key(position)}} for position in positions])
+
+
+def _oldest() -> dict[str, Any]:
+    return {
+        "TableName": _table(),
+        "ConsistentRead": True,
+        "KeyConditionExpression": "#record = :feed",
+        "ProjectionExpression": "#position, #size",
+        "ExpressionAttributeNames": {"#record": "record", "#position": "position", "#size": "size"},
+        "ExpressionAttributeValues": {":feed": {"S": FEED}},
+    }
+
+
+def _key(position: str) -> Item:
+    return {"record": {"S": FEED}, "position": {"S": position}}
+
+
+def _table() -> str:
+    return load(NotarySettings).proofs_table

@@ -1,0 +1,92 @@
+"""A card network in memory, behind the worker's own HTTP session. It keeps its own record, and its own limits."""
+
+import json
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+DECLINED = {5: "card_declined", 51: "insufficient_funds", 91: "issuer_unavailable"}
+REFUND_DECLINED = 7
+
+
+class MemoryNetwork(BaseAdapter):
+    """Idempotent on references. `refusals` is what it had to refuse: a platform that keeps its promises causes none."""
+
+    def __init__(self, crashes):
+        super().__init__()
+        self._crashes = crashes
+        self.authorizations, self.operations, self.refusals = {}, {}, []
+
+    def send(self, request, **_):
+        with self._crashes.point():
+            kind, _, reference = urlsplit(request.url).path.strip("/").partition("/")
+            if request.method == "GET":
+                known = getattr(self, kind).get(reference)
+                return self._response(200 if known else 404, known or {})
+            order = json.loads(request.body)
+            return self._response(*(self._authorize(order) if kind == "authorizations" else self._operate(order)))
+
+    def close(self):
+        pass
+
+    def captured(self, network_ref):
+        held = self.authorizations[network_ref]
+        if held["status"] == "declined":
+            return 0
+        return held["amount"] if held["capture"] else self._sum(network_ref, "capture")
+
+    def refunded(self, network_ref):
+        return self._sum(network_ref, "refund")
+
+    def released(self, network_ref):
+        return self._sum(network_ref, "void")
+
+    def _authorize(self, order):
+        code = DECLINED.get(order["amount"] % 100)
+        made = {**order, "status": "declined" if code else "approved", "code": code}
+        held = self.authorizations.setdefault(order["network_ref"], made)
+        if held["amount"] != order["amount"]:
+            return self._refuse(409, order)
+        return 200, held
+
+    def _operate(self, order):
+        held = self.operations.get(order["operation_ref"])
+        if held:
+            same = all(held[name] == value for name, value in order.items())
+            return (200, held) if same else self._refuse(409, order)
+        if not self._possible(order):
+            return self._refuse(422, order)
+        declined = order["kind"] == "refund" and order["amount"] % 100 == REFUND_DECLINED
+        made = {**order, "status": "declined" if declined else "accepted"}
+        made["code"] = "refund_declined" if declined else None
+        self.operations[order["operation_ref"]] = made
+        return 200, made
+
+    def _possible(self, order):
+        reference, amount = order["network_ref"], order["amount"]
+        authorization = self.authorizations.get(reference)
+        if authorization is None or authorization["status"] == "declined":
+            return False
+        captured = self.captured(reference)
+        if order["kind"] == "refund":
+            return amount <= captured - self.refunded(reference)
+        return amount <= authorization["amount"] - captured - self._sum(reference, "void")
+
+    def _sum(self, reference, kind):
+        return sum(
+            made["amount"]
+            for made in self.operations.values()
+            if (made["network_ref"], made["kind"], made["status"]) == (reference, kind, "accepted")
+        )
+
+    def _refuse(self, status, order):
+        self.refusals.append(order)
+        return status, {"error": {"code": "refused"}}
+
+    @staticmethod
+    def _response(status, content):
+        response = requests.Response()
+        response.status_code = status
+        response._content = json.dumps(content).encode()
+        return response
