@@ -102,11 +102,15 @@ class Region:
 
         Something that cannot be read is a text that is no journal.
         """
-        for item in self.query(PROOFS, "#record = :feed", {":feed": "feed"}, **_RECORD):
+        for item in self._waiting():
             try:
                 yield zlib.decompress(item["journals"]["B"]).decode().split("\n")
             except (zlib.error, UnicodeDecodeError, KeyError, TypeError):
                 yield [""]
+
+    def _waiting(self) -> Iterator[Item]:
+        for partition in proofs.FEEDS:
+            yield from self.query(PROOFS, "#record = :feed", {":feed": partition}, **_RECORD)
 
     def invoke(self, function: str, event: Item) -> Item:
         """What the function answers. Raises `Refused` when it fails."""

@@ -35,6 +35,12 @@ _BATCH = 100
 
 _SUMS = "CREATE TABLE sums (account TEXT, period TEXT, counter TEXT, amount INTEGER,"
 _KEYS = " PRIMARY KEY (account, period, counter)) WITHOUT ROWID"
+_ADD = "INSERT INTO sums VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
+_ROWS = "SELECT account, period, counter, amount FROM {} WHERE amount != 0"
+_DIFFERING = (
+    "SELECT account, period FROM (SELECT * FROM ({sums} EXCEPT {kept}) UNION SELECT * FROM ({kept} EXCEPT {sums}))"
+    " GROUP BY account, period ORDER BY account, period"
+).format(sums=_ROWS.format("sums"), kept=_ROWS.format("kept"))
 
 
 @dataclass(frozen=True)
@@ -139,31 +145,21 @@ class Rebuild:
     def _add(self, database: sqlite3.Connection, journals: list[tuple[StoredJournal, Item]]) -> None:
         sums = projection.sums(journal for journal, _ in journals)
         rows = ((*key, name, amount) for key, counter in sums.items() for name, amount in counter.items())
-        database.executemany(
-            "INSERT INTO sums VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount", rows
-        )
+        database.executemany(_ADD, rows)
 
     def _compared(self, database: sqlite3.Connection, outcome: Outcome) -> Iterator[Difference]:
-        """Items that differ, those of `balances` first, then those it lacks."""
-        query = "SELECT counter, amount FROM sums WHERE account = ? AND period = ? AND amount != 0"
-        database.execute("CREATE TABLE seen (account TEXT, period TEXT)")
+        """Periods that differ: `balances` has other counters than the ledger adds up to, or lacks them."""
+        database.execute(_SUMS.replace("sums", "kept") + _KEYS)
         for items in self._region.scan(BALANCES):
-            for item in items:
-                key = item["account"]["S"], item["period"]["S"]
-                if key[1] == _MARKERS:
-                    continue
-                outcome.items += 1
-                database.execute("INSERT INTO seen VALUES (?, ?)", key)
-                rebuilt, kept = dict(database.execute(query, key)), counters(item)
-                if rebuilt != kept:
-                    yield Difference(key, rebuilt, kept)
-        lacking = (
-            "SELECT DISTINCT account, period FROM sums WHERE amount != 0"
-            " EXCEPT SELECT account, period FROM seen ORDER BY account, period"
-        )
-        for key in database.execute(lacking).fetchall():
-            outcome.items += 1
-            yield Difference(key, dict(database.execute(query, key)), {})
+            rows = [(*key, name, amount) for key, kept in _kept(items) for name, amount in kept.items()]
+            database.executemany(_ADD.replace("sums", "kept"), rows)
+        (outcome.items,) = database.execute(
+            "SELECT count(*) FROM (SELECT account, period FROM sums UNION SELECT account, period FROM kept)"
+        ).fetchone()
+        query = "SELECT counter, amount FROM {} WHERE account = ? AND period = ? AND amount != 0"
+        for key in database.execute(_DIFFERING).fetchall():
+            rebuilt, kept = (dict(database.execute(query.format(table), key)) for table in ("sums", "kept"))
+            yield Difference(key, rebuilt, kept)
 
     def _look_again(self, differing: dict[Key, Difference], outcome: Outcome) -> None:
         """Differences that stay as they are count; those that change are moving; the others are gone."""
@@ -186,7 +182,7 @@ class Rebuild:
                     rebuilt[key].update(counter)
         found = {}
         for key in keys:
-            kept = counters(self._region.get(BALANCES, account=key[0], period=key[1]) or {})
+            kept = _sum(self._lanes(key))
             wanted = {name: amount for name, amount in rebuilt[key].items() if amount}
             if wanted != kept:
                 found[key] = Difference(key, wanted, kept)
@@ -235,28 +231,72 @@ class Rebuild:
             row["position"]["S"] != position and row["position"]["S"].partition("#")[2] == name for row in near
         )
 
+    def _lanes(self, key: Key) -> list[Item]:
+        """The items of a period, as they are now."""
+        query = "account = :account AND begins_with(#period, :period)"
+        values = {":account": key[0], ":period": key[1]}
+        return list(self._region.query(BALANCES, query, values, ExpressionAttributeNames={"#period": "period"}))
+
     def _put(self, difference: Difference) -> bool:
-        """Writes an item's counters, unless somebody else has written one of them since."""
-        names = sorted({*difference.rebuilt, *difference.kept})
-        unchanged = " AND ".join(
-            f"#n{n} = :o{n}" if name in difference.kept else f"(attribute_not_exists(#n{n}) OR #n{n} = :zero)"
-            for n, name in enumerate(names)
-        )
-        values = {f":v{n}": difference.rebuilt.get(name, 0) for n, name in enumerate(names)}
-        values |= {f":o{n}": difference.kept[name] for n, name in enumerate(names) if name in difference.kept}
-        values |= {} if set(names) <= set(difference.kept) else {":zero": 0}
+        """Adds what is missing to a period's first item, unless somebody else has written one of its items since."""
+        lanes = self._lanes(difference.key)
+        if _sum(lanes) != difference.kept:
+            return False
+        first = {"account": {"S": difference.key[0]}, "period": {"S": difference.key[1]}}
+        standing = next((lane for lane in lanes if lane["period"] == first["period"]), first)
+        names = {*difference.rebuilt, *difference.kept}
+        missing = {name: difference.rebuilt.get(name, 0) - difference.kept.get(name, 0) for name in names}
+        had = counters(standing)
+        wanted = {name: had.get(name, 0) + amount for name, amount in missing.items()}
+        checks = [
+            {"ConditionCheck": {"TableName": BALANCES, "Key": _key(lane), **_unchanged(lane, set(counters(lane)))}}
+            for lane in lanes
+            if lane is not standing
+        ]
+        update = {"TableName": BALANCES, "Key": first, **_unchanged(standing, names, wanted)}
         try:
-            self._region.dynamodb.update_item(
-                TableName=BALANCES,
-                Key={"account": {"S": difference.key[0]}, "period": {"S": difference.key[1]}},
-                UpdateExpression="SET " + ", ".join(f"#n{n} = :v{n}" for n in range(len(names))),
-                ConditionExpression=unchanged,
-                ExpressionAttributeNames={f"#n{n}": name for n, name in enumerate(names)},
-                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
-            )
-        except self._region.dynamodb.exceptions.ConditionalCheckFailedException:
+            self._region.dynamodb.transact_write_items(TransactItems=[{"Update": update}, *checks])
+        except self._region.dynamodb.exceptions.TransactionCanceledException:
             return False
         return True
+
+
+def _key(item: Item) -> Item:
+    return {name: item[name] for name in ("account", "period")}
+
+
+def _unchanged(item: Item, names: set[str], wanted: dict[str, int] | None = None) -> dict[str, Any]:
+    """The condition that these counters of an item are what they were, and the update that gives them other values."""
+    ordered, had = sorted(names), counters(item)
+    values = {f":o{n}": had.get(name, 0) for n, name in enumerate(ordered)}
+    terms = (
+        f"#n{n} = :o{n}" if name in had else f"(attribute_not_exists(#n{n}) OR #n{n} = :o{n})"
+        for n, name in enumerate(ordered)
+    )
+    expression = {"ConditionExpression": " AND ".join(terms)}
+    if wanted is not None:
+        values |= {f":v{n}": wanted[name] for n, name in enumerate(ordered)}
+        expression["UpdateExpression"] = "SET " + ", ".join(f"#n{n} = :v{n}" for n in range(len(ordered)))
+    return {
+        **expression,
+        "ExpressionAttributeNames": {f"#n{n}": name for n, name in enumerate(ordered)},
+        "ExpressionAttributeValues": {name: {"N": str(value)} for name, value in values.items()},
+    }
+
+
+def _kept(items: Iterable[Item]) -> Iterator[tuple[Key, dict[str, int]]]:
+    """The counters of items of `balances` by account and period, without the markers."""
+    for item in items:
+        if item["period"]["S"] != _MARKERS:
+            yield (item["account"]["S"], projection.without_lane(item["period"]["S"])), counters(item)
+
+
+def _sum(items: Iterable[Item]) -> dict[str, int]:
+    """The counters of several items together that are not zero."""
+    found: Counter[str] = Counter()
+    for item in items:
+        found.update(counters(item))
+    return {name: amount for name, amount in found.items() if amount}
 
 
 def counters(item: Item) -> dict[str, int]:

@@ -20,7 +20,7 @@ def trial_balance(region: Region, until: str | None = None) -> TrialBalance:
     for shard in range(identifiers.SHARDS):
         for item in _periods(region, projection.shard_account(shard)):
             currency, _, day = item["period"]["S"].partition("#")
-            if until is not None and day > until:
+            if until is not None and day[:10] > until:
                 continue
             sums = found.setdefault(currency, {})
             for control, balance in projection.trial_balance(counters(item)).items():

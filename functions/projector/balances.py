@@ -3,12 +3,14 @@
 One update per balance and chunk, however many journals touch it: a hot merchant costs what a quiet one does.
 """
 
+import random
 from collections import Counter
 from typing import Any
 
 from functions.projector import arrivals, chunks, dynamodb, feed, history, markers, unbalanced
 from functions.projector.chunks import Chunk
 from functions.projector.settings import ProjectorSettings
+from payments import projection
 from payments.projection import Key
 from payments.settings import load
 
@@ -29,15 +31,21 @@ def project(records: list[dict[str, Any]]) -> int:
 
 
 def _count(chunk: Chunk) -> None:
+    """One transaction. Where it meets another one it goes to a lane of its own: a shard's item, and a hot merchant's,
+    are updated from every shard of the stream at once."""
     named = chunk.first_unbalanced
-    updates = [_update(key, counters, named.get(key)) for key, counters in chunk.sums.items()]
-    mark = markers.entry([arrival.number for arrival in chunk.arrivals])
-    dynamodb.transact([*updates, *feed.entry(chunk), mark])
+    others = [*feed.entry(chunk), markers.entry([arrival.number for arrival in chunk.arrivals])]
+
+    def writes(number: int) -> list[dict[str, Any]]:
+        lane = random.randrange(projection.LANES) if number else None  # noqa: S311 - spreads, hides nothing
+        return [*(_update(key, added, named.get(key), lane) for key, added in chunk.sums.items()), *others]
+
+    dynamodb.transact(writes)
 
 
-def _update(key: Key, counters: Counter[str], unbalanced_journal: str | None) -> dict[str, Any]:
+def _update(key: Key, counters: Counter[str], unbalanced_journal: str | None, lane: int | None) -> dict[str, Any]:
     """Adds to the counters of one item. Their names are given by number: `fees:platform/…` is no name in DynamoDB."""
-    account, period = key
+    account, period = key[0], projection.in_lane(key[1], lane)
     numbered = list(enumerate(sorted(counters)))
     expression = "ADD " + ", ".join(f"#{n} :{n}" for n, _ in numbered)
     values: dict[str, dict[str, str]] = {f":{n}": {"N": str(counters[name])} for n, name in numbered}

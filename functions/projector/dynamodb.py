@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -25,11 +25,12 @@ class NotAllDone(RuntimeError):
     """DynamoDB left items undone every time it was asked."""
 
 
-def transact(writes: Sequence[dict[str, Any]]) -> None:
-    """All of it or nothing. What only met another transaction is tried again; raises botocore's `ClientError`."""
-    for delay in (*_DELAYS_SECONDS, None):
+def transact(writes: Callable[[int], Sequence[dict[str, Any]]]) -> None:
+    """All of it or nothing; `writes` makes the transaction of a try, counted from 0. One that only met another
+    transaction is followed by the next try; raises botocore's `ClientError`."""
+    for number, delay in enumerate((*_DELAYS_SECONDS, None)):
         try:
-            client("dynamodb").transact_write_items(TransactItems=list(writes))
+            client("dynamodb").transact_write_items(TransactItems=list(writes(number)))
             return
         except ClientError as error:
             if delay is None or not _passes(error):

@@ -9,9 +9,10 @@ from typing import Any
 from functions.projector import chunks, dynamodb
 from functions.projector.chunks import Chunk
 from functions.projector.dynamodb import Item
-from functions.projector.settings import FEED, NotarySettings, ProjectorSettings
+from functions.projector.settings import NotarySettings, ProjectorSettings
 from payments import regions
 from payments.clients import client
+from payments.proofs import FEEDS, feed_of
 from payments.settings import load
 
 
@@ -30,20 +31,33 @@ def entry(chunk: Chunk) -> list[dict[str, Any]]:
 
 
 def first(most_items: int, most_bytes: int) -> list[str]:
-    """The positions of the oldest items, as many as these limits allow and at least one, if there is one."""
+    """The positions of the oldest items, as many as these limits allow and at least one, if there is one.
+
+    The oldest by their place in their part of the stream: of which of them are older than others of another part,
+    positions say little, and it does not matter.
+    """
+    waiting = sorted(item for partition in FEEDS for item in _sizes(partition, most_items, most_bytes))
     found: list[str] = []
     size = 0
+    for position, item_size in waiting:
+        size += item_size
+        if found and (size > most_bytes or len(found) == most_items):
+            break
+        found.append(position)
+    return found
+
+
+def _sizes(partition: str, most_items: int, most_bytes: int) -> list[tuple[str, int]]:
+    """Positions and sizes of a partition's oldest items; no more than could be taken of it."""
+    found: list[tuple[str, int]] = []
     start: dict[str, Any] = {}
-    while True:
-        page = client("dynamodb").query(**_oldest(), **start)
-        for item in page["Items"]:
-            size += int(item["size"]["N"])
-            if found and (size > most_bytes or len(found) == most_items):
-                return found
-            found.append(item["position"]["S"])
+    while len(found) < most_items and sum(size for _, size in found) <= most_bytes:
+        page = client("dynamodb").query(**_oldest(partition), **start)
+        found += [(item["position"]["S"], int(item["size"]["N"])) for item in page["Items"]]
         if "LastEvaluatedKey" not in page:
-            return found
+            break
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    return found
 
 
 def read(positions: Iterable[str]) -> dict[str, list[str]]:
@@ -58,19 +72,19 @@ def delete(positions: Iterable[str]) -> None:
     dynamodb.write(_table(), [{"DeleteRequest": {"Key": _key(position)}} for position in positions])
 
 
-def _oldest() -> dict[str, Any]:
+def _oldest(partition: str) -> dict[str, Any]:
     return {
         "TableName": _table(),
         "ConsistentRead": True,
         "KeyConditionExpression": "#record = :feed",
         "ProjectionExpression": "#position, #size",
         "ExpressionAttributeNames": {"#record": "record", "#position": "position", "#size": "size"},
-        "ExpressionAttributeValues": {":feed": {"S": FEED}},
+        "ExpressionAttributeValues": {":feed": {"S": partition}},
     }
 
 
 def _key(position: str) -> Item:
-    return {"record": {"S": FEED}, "position": {"S": position}}
+    return {"record": {"S": feed_of(position)}, "position": {"S": position}}
 
 
 def _table() -> str:

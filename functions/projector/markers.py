@@ -52,7 +52,7 @@ def _end_at(marker: Sequence[int], last: int) -> None:
     if kept == len(marker):
         return
     unchanged = _write(marker[:kept], "sequence_number = :before", {":before": {"S": str(marker[-1])}})
-    dynamodb.transact([unchanged, _write(marker[kept:], _ABSENT, {})])
+    dynamodb.transact(lambda _: [unchanged, _write(marker[kept:], _ABSENT, {})])
 
 
 def _read(first: int) -> tuple[int, ...]:

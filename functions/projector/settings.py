@@ -2,7 +2,6 @@
 
 import msgspec
 
-FEED = "feed"
 HEAD = "head"
 ROUND = "round"
 """The kinds of items in the table `proofs`, its partition keys (docs/interfaces.md)."""

@@ -54,8 +54,15 @@ def _periods(shard: int, now: datetime) -> Iterator[dict[str, Any]]:
     following = _query(account, _FIRST, "~", limit=1)
     while following:
         currency = following[0]["period"].partition("#")[0]
-        yield from _query(account, projection.period(currency, yesterday), projection.period(currency, today))
+        low, high = (projection.period(currency, day) for day in (yesterday, today))
+        yield from _all(account, low, f"{high}~")  # with the lanes of the last day
         following = _query(account, f"{currency}$", "~", limit=1)  # "$" comes after "#"
+
+
+def _all(account: str, low: str, high: str) -> Iterator[dict[str, Any]]:
+    """Every item between two sort keys: of each period the first one and its lanes."""
+    most = 2 * (projection.LANES + 1)
+    return iter(_query(account, low, high, limit=most))
 
 
 def _query(account: str, low: str, high: str, limit: int = 10) -> list[dict[str, Any]]:

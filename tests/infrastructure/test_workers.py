@@ -119,3 +119,14 @@ def test_what_is_periodic_has_a_schedule(deployment: Synthesized) -> None:
             "payments-balance-check": "cron(17 3 * * ? *)",
         }.items()
     }
+
+
+def test_the_ledgers_stream_keeps_its_event_source(deployment: Synthesized) -> None:
+    """A new one would begin with the oldest records that the stream still has, in the middle of what is counted."""
+    streams = [
+        path.split("/")[2]
+        for path, source in deployment.of_type("AWS::Lambda::EventSourceMapping")
+        if "StartingPosition" in source["Properties"] and path.split("/")[1] == "workers"
+    ]
+
+    assert streams == ["LedgerStream26CD6D6B"] * len(REGIONS)

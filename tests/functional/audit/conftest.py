@@ -133,7 +133,7 @@ class World:
     def feed(self, origin=EAST):
         """What is unsealed waits in the feed."""
         texts = [proofs.canonical(item) for item in self.unsealed[origin]]
-        item = {"record": "feed", "position": "0" * 40, "journals": zlib.compress("\n".join(texts).encode())}
+        item = {"record": "feed#0", "position": "0" * 40, "journals": zlib.compress("\n".join(texts).encode())}
         self.regions[origin].dynamodb.put_item(TableName="proofs", Item=typed(item))
 
     def seal(self, origin=EAST, sealed_at="2026-11-22T10:05:00.000Z"):

@@ -148,3 +148,19 @@ def test_an_unbalanced_journal_is_counted_like_any_other(projected, work):
     assert not work.compare().equal
     projected.project()
     assert work.compare().equal
+
+
+def test_a_period_is_the_sum_of_its_lanes_and_is_put_right_beside_them(projected, work):
+    """The projector spreads what several of its containers write at once."""
+    dynamodb, first = projected.regions[EAST].dynamodb, typed({"account": accounts.merchant("mer_a"), "period": PERIOD})
+    lane = dynamodb.get_item(TableName="balances", Key=first)["Item"] | typed({"period": PERIOD + "#7"})
+    dynamodb.put_item(TableName="balances", Item=lane)
+    delete(projected, "balances", first)
+    assert work.compare().equal
+
+    dynamodb.put_item(TableName="balances", Item=lane | typed({"credits_posted": 1}))
+    outcome = work.compare()
+    assert [difference.key for difference in outcome.differences] == [(accounts.merchant("mer_a"), PERIOD)]
+    assert work.write(outcome) == (1, 0)
+
+    assert work.compare().equal

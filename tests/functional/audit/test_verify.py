@@ -166,7 +166,7 @@ def test_journals_that_are_not_sealed_yet_are_counted_and_compared_with_the_feed
 
 
 def test_a_feed_that_cannot_be_read_is_named(sealed, tmp_path):
-    item = {"record": "feed", "position": "1", "journals": b"no zlib"}
+    item = {"record": "feed#1", "position": "1", "journals": b"no zlib"}
     sealed.regions[EAST].dynamodb.put_item(TableName="proofs", Item=typed(item))
     assert sealed.verify(tmp_path)[0] == [("foreign", "feed of us-east-1")]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from boto3.dynamodb.types import TypeSerializer
 
 from functions.projector import app
-from payments import accounts, clients, identifiers, records
+from payments import accounts, clients, identifiers, projection, records
 from payments.journal import Journal, Kind, Phase, transfer
 
 HERE, THERE = "us-east-1", "us-west-2"
@@ -100,14 +100,16 @@ def scan(table):
 
 
 def balances():
-    """The table's counters by account and period, without the markers."""
-    return {
-        (found["account"]["S"], found["period"]["S"]): {
-            name: int(value["N"]) for name, value in found.items() if "N" in value
-        }
-        for found in scan("balances")
-        if not found["account"]["S"].startswith("batch#")
-    }
+    """The table's counters by account and period, summed over the period's lanes, without the markers."""
+    sums = {}
+    for found in scan("balances"):
+        if not found["account"]["S"].startswith("batch#"):
+            key = found["account"]["S"], projection.without_lane(found["period"]["S"])
+            counters = sums.setdefault(key, {})
+            for name, value in found.items():
+                if "N" in value:
+                    counters[name] = counters.get(name, 0) + int(value["N"])
+    return sums
 
 
 def history():

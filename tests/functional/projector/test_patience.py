@@ -6,8 +6,18 @@ from botocore.exceptions import ClientError
 from functions.projector import dynamodb, notary
 from functions.projector import history as rows
 from functions.projector.dynamodb import NotAllDone
-from payments import clients, proofs
-from tests.functional.projector.stream import balances, deliver, expected, history, item, journal, merchant, record
+from payments import clients, projection, proofs
+from tests.functional.projector.stream import (
+    balances,
+    deliver,
+    expected,
+    history,
+    item,
+    journal,
+    merchant,
+    record,
+    scan,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +143,17 @@ def test_items_of_the_feed_that_were_left_are_sealed_and_removed_after_all(table
 
     assert notary.seal(lambda: True).journals == 5
     assert notary.seal(lambda: True).journals == 0
+
+
+def test_a_chunk_that_meets_another_goes_to_a_lane_of_its_own_and_the_sums_are_the_same(tables, events):
+    made = [item(journal(n)) for n in range(6)]
+    deliver([record(1, made[0])])
+    busy(events, times=1)
+    deliver([record(2, made[1])])
+    for n in range(2, 6):
+        deliver([record(n + 1, made[n])])
+
+    periods = {row["period"]["S"] for row in scan("balances") if row["account"]["S"].startswith("shard:")}
+    assert len(periods) == 2
+    assert len({projection.without_lane(period) for period in periods}) == 1
+    assert balances() == expected(made)

@@ -16,6 +16,10 @@ from typing import Protocol
 from payments import accounts, identifiers
 from payments.journal import EFFECTS, Balance, Entry, Side
 
+LANES = 16
+"""Items that a period may be spread over: `USD#2026-11-23` and, when several write it at once, `USD#2026-11-23#0` to
+`…#15`. A period's counters are the sums over its lanes."""
+
 Key = tuple[str, str]
 """Account (or shard) and period (`USD#2026-11-23`): the key of an item of the balances table."""
 
@@ -45,6 +49,16 @@ def shard_account(shard: int) -> str:
 def period(currency: str, created_at: str) -> str:
     """The accounting period of a journal's entry."""
     return f"{currency}#{created_at[:10]}"
+
+
+def in_lane(period: str, lane: int | None) -> str:
+    """The sort key of a period's item in a lane; None is the first one, which nobody had to leave."""
+    return period if lane is None else f"{period}#{lane}"
+
+
+def without_lane(sort_key: str) -> str:
+    """The period that an item of the balances table belongs to."""
+    return "#".join(sort_key.split("#")[:2])
 
 
 def sums(journals: Iterable[Booked]) -> Sums:
