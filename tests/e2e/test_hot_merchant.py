@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -116,12 +117,12 @@ def sums(cloud, region):
 
 
 def balances(cloud, region):
-    """What the projector of a region has summed up."""
-    found = {
-        (item.pop("account"), item.pop("period")): item
-        for item in cloud.items("balances", region)
-        if item["period"] != "-"  # the marks of how far it has come
-    }
+    """What the projector of a region has summed up, over the lanes of each period."""
+    found = {}
+    for item in cloud.items("balances", region):
+        if item["period"] != "-":  # the marks of how far it has come
+            counters = found.setdefault((item.pop("account"), projection.without_lane(item.pop("period"))), Counter())
+            counters.update({name: int(value) for name, value in item.items()})
     return {key: nonzero(counters) for key, counters in found.items()}
 
 
