@@ -21,11 +21,11 @@ from bench.cpu import silence
 from bench.units import Sizes, units
 from functions.ledger import app as ledger
 from functions.network import authorization, card_network, operations, vault
-from payments import clock, events, identifiers
+from payments import clients, clock, events, identifiers
 from payments.clients import client
 from payments.lifecycle import Authorization
 from payments.observability import logger
-from payments.tables import JournalItem, PaymentItem
+from payments.tables import JournalItem, PaymentItem, connection
 
 _MERCHANT = "mer_" + "a" * 24
 _FEES = {"basis_points": 290, "fixed": 30, "dispute": 1500}
@@ -56,6 +56,7 @@ def figures() -> list[Written]:
     """Charge (posted, then decided), capture of an authorization, refund: each with what its network worker writes."""
     silence(logger.handlers)
     with mock_aws(), _quiet():
+        _forget_clients()
         for model in (PaymentItem, JournalItem):
             model.create_table(billing_mode="PAY_PER_REQUEST")
         charged, reserved = _charge("charged", True), _charge("reserved", False)
@@ -130,6 +131,15 @@ def _command(command: str, charge: dict[str, Any]) -> None:
 def _finish(prefix: str, command: str, charge: dict[str, Any]) -> None:
     operation_id = identifiers.operation_id(prefix, identifiers.command_id(_MERCHANT, command))
     operations.finish(charge["payment_id"], operation_id)
+
+
+def _forget_clients() -> None:
+    """Clients that another benchmark made in this process know nothing of moto."""
+    clients.client.cache_clear()
+    clients._session.cache_clear()
+    connection.cache_clear()
+    for model in (PaymentItem, JournalItem):
+        model._connection = None
 
 
 @contextmanager
