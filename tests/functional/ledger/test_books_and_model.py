@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         which=anything,
         commands=st.tuples(*[st.sampled_from(["capture", "void", "refund", "refund", "open_dispute"])] * 2),
         amounts=st.tuples(amounts, amounts),
-        call=st.integers(0, 6),
+        call=st.sampled_from([0, 1, 2, 3, 3, 3]),
     )
     def two_commands_at_once(self, which, commands, amounts, call):
         """The second one is carried out between two calls of the first."""
