@@ -90,7 +90,7 @@ def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
     """The payment as its journals say it is, and these; None when there is no such payment.
 
     Global tables keep the last writer's payment, which may be older than the journals beside it: it is then mended
-    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, or others change it now.
+    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, `Contention` when others change it.
     """
     payment = find(payment_id, consistent=True)
     if payment is None:
