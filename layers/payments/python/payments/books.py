@@ -90,7 +90,8 @@ def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
     """The payment as its journals say it is, and these; None when there is no such payment.
 
     Global tables keep the last writer's payment, which may be older than the journals beside it: it is then mended
-    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, `Contention` when others change it.
+    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, and `Contention` when others
+    change it now.
     """
     payment = find(payment_id, consistent=True)
     if payment is None:
