@@ -3,11 +3,16 @@
 All that is asked of the device is what both have: generate, find and destroy a generic secret, and CKM_SHA256_HMAC.
 """
 
+import fcntl
+import hashlib
+import os
 import re
 import secrets
+import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 
@@ -51,6 +56,7 @@ _CREATE_SECONDS = 10.0
 _CLAIM_SECONDS = 60  # a claim older than this was left by one that died; its maker gives up at half of it
 
 T = TypeVar("T")
+LogIn = Callable[[pkcs11.Token], pkcs11.Session]
 
 
 class Pkcs11KeyStore(PrfKeyStore):
@@ -74,15 +80,19 @@ class Pkcs11KeyStore(PrfKeyStore):
         return f"pkcs11:{self._key_label}"
 
     def create(self, version: int) -> None:
-        """See KeyStore. Tries for seconds: others may be making the same version, which disturbs SoftHSM's searches."""
+        """See KeyStore. Tries for seconds, in turns with the machine's other processes, which disturb SoftHSM's searches.
+
+        Makers on other machines are kept apart by claims.
+        """
         require_version(version)
         name, maker = self._name(version), secrets.token_hex(8)
         deadline = time.monotonic() + _CREATE_SECONDS
         while True:
+            fault = KeyStoreUnavailable(f"{name} is being made by somebody else")
             try:
-                if self._on_token(lambda token: _make_unless_claimed(token, name, maker)):
-                    return
-                fault = KeyStoreUnavailable(f"{name} is being made by somebody else")
+                with self._token.turn() as ours:
+                    if ours and self._on_token(lambda token: _make_unless_claimed(token, name, maker, self._log_in)):
+                        return
             except KeyStoreUnavailable as error:
                 fault = error
             if time.monotonic() > deadline:
@@ -129,7 +139,7 @@ class _Token:
         self._session: pkcs11.Session | None = None
         self._keys: dict[str, SignMixin] = {}
 
-    def use(self, work: "Callable[[_Token], T]", log_in: Callable[[pkcs11.Token], pkcs11.Session]) -> T:
+    def use(self, work: "Callable[[_Token], T]", log_in: LogIn) -> T:
         """What `work` returns, tried once more over a new connection if this one is lost.
 
         Raises NotProvisioned for a key that is absent. A session that lost its login is not told so but sees no keys
@@ -168,6 +178,29 @@ class _Token:
         """HMAC-SHA-256 of `message` under the key of that name. Raises as `key` does."""
         return self.key(name).sign(message, mechanism=Mechanism.SHA256_HMAC)
 
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether it is this process's turn to write to the token: one process and thread of a machine at a time."""
+        identity = hashlib.sha256(f"{self._module_path} {self._label}".encode()).hexdigest()[:16]
+        path = Path(tempfile.gettempdir(), f"payments-key-store-{os.getuid()}-{identity}.lock")
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def see_anew(self, log_in: LogIn) -> None:
+        """Connects anew, to see what others did.
+
+        A process that writes to a SoftHSM token counts as knowing all that was written before (`Generation::commit`), so
+        what others wrote since it last looked stays hidden from it until the next change.
+        """
+        self._disconnect()
+        self._finalize()
+        self._session = log_in(self._find_token())
+
     def has(self, name: str) -> bool:
         """Whether the key is there."""
         try:
@@ -184,9 +217,14 @@ class _Token:
             return matching
         raise NoSuchKey
 
-    def generate(self, name: str) -> pkcs11.SecretKey:
+    def destroy(self, name: str) -> None:
+        """Destroys whatever has that name."""
+        for found in self._connected.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: name}):
+            found.destroy()
+
+    def generate(self, name: str) -> None:
         """A new key, made in the token, which it never leaves."""
-        return self._connected.generate_key(
+        self._connected.generate_key(
             KeyType.GENERIC_SECRET,
             8 * KEY_BYTES,
             id=name.encode(),
@@ -213,9 +251,12 @@ class _Token:
 
     def _unload(self) -> None:
         """For a library that cannot connect: some, such as SoftHSM, look for tokens only when they are initialized."""
+        self._finalize()
+        time.sleep(secrets.randbelow(200) / 1000)  # those that failed together do not try again together
+
+    def _finalize(self) -> None:
         with suppress(PKCS11Error):
             pkcs11.lib(self._module_path).finalize()
-        time.sleep(secrets.randbelow(200) / 1000)  # those that failed together do not try again together
 
     def _disconnect(self) -> None:
         session, self._session, self._keys = self._session, None, {}
@@ -236,23 +277,26 @@ def _name_of(found: pkcs11.Object) -> str:
         return ""
 
 
-def _make_unless_claimed(token: _Token, name: str, maker: str) -> bool:
+def _make_unless_claimed(token: _Token, name: str, maker: str, log_in: LogIn) -> bool:
     """Makes the key if it is absent; False, and no change, while anybody else is about to.
 
-    PKCS#11 lets any number of keys have one name. So each maker first puts a claim beside the key and then looks: of
-    two, at least one sees the other's claim. Whoever is not alone withdraws. A key, once made, is never taken back.
+    PKCS#11 lets any number of keys have one name. So each maker first puts a claim beside the key and then looks anew:
+    of two, at least one sees the other's claim. Whoever is not alone withdraws. A key, once made, is never taken back.
     """
+    token.see_anew(log_in)
     if token.has(name):
         return True
     begun = time.monotonic()
-    claim = token.generate(f"{name}-claim-{int(time.time())}-{maker}")
+    claim = f"{name}-claim-{int(time.time())}-{maker}"
+    token.generate(claim)
     try:
+        token.see_anew(log_in)
         alone = _claimants(token, name) == {maker} and time.monotonic() - begun < _CLAIM_SECONDS / 2
         if alone and not token.has(name):
             token.generate(name)
         return alone
     finally:
-        claim.destroy()
+        token.destroy(claim)
 
 
 def _claimants(token: _Token, name: str) -> set[str]:

@@ -1,6 +1,9 @@
 """The HSM key store, on SoftHSM: keys stay inside, a lost connection is made again, a refused PIN is not repeated."""
 
 import os
+import subprocess
+import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -375,7 +378,7 @@ def test_a_maker_that_was_held_up_gives_up_its_claim(store, setting, monkeypatch
     clock = SimpleNamespace(monotonic=lambda: next(times), time=time.time)  # not everybody's: other threads have clocks
     monkeypatch.setattr(pkcs11_store, "time", clock)
 
-    assert pkcs11_store._make_unless_claimed(store._token, name, "0a") is False
+    assert pkcs11_store._make_unless_claimed(store._token, name, "0a", store._log_in) is False
 
     assert not store._token.has(name)
     assert claims(store, name) == []
@@ -397,6 +400,42 @@ def test_a_key_made_between_the_look_and_the_claim_is_kept(store, monkeypatch):
     assert looks == [False, True]
     assert works(store)
     assert list(store.versions()) == [1, 2]  # which refuses a name that two keys have
+
+
+def test_a_key_made_elsewhere_between_the_look_and_the_claim_is_kept(store, setting, monkeypatch):
+    """SoftHSM hides it from whoever writes next, until somebody else changes something."""
+    has, looks = pkcs11_store._Token.has, []
+    program = (
+        "from functions.vault.keys import open_key_store;"
+        f"store = open_key_store({setting!r}, 'local');"
+        "store._on_token(lambda token: token.generate(store._name(2)))"
+    )
+
+    def made_meanwhile(token, asked):
+        looks.append(has(token, asked))
+        if len(looks) == 1:
+            subprocess.run([sys.executable, "-c", program], check=True)
+        return looks[-1]
+
+    monkeypatch.setattr(pkcs11_store._Token, "has", made_meanwhile)
+
+    store.create(2)
+
+    assert looks == [False, True]
+    assert list(open_key_store(setting, "local").versions()) == [1, 2]
+
+
+def test_makers_on_one_machine_take_turns(store, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests have turns of their own
+    monkeypatch.setattr(pkcs11_store, "_CREATE_SECONDS", 0.1)
+
+    with store._token.turn() as ours, store._token.turn() as theirs:
+        assert (ours, theirs) == (True, False)
+        with pytest.raises(KeyStoreUnavailable, match="somebody else"):
+            store.create(2)
+
+    store.create(2)
+    assert list(store.versions()) == [1, 2]
 
 
 def test_creating_leaves_no_claim(store, setting):
