@@ -80,10 +80,7 @@ class Pkcs11KeyStore(PrfKeyStore):
         return f"pkcs11:{self._key_label}"
 
     def create(self, version: int) -> None:
-        """See KeyStore. Tries for seconds, in turns with the machine's other processes, which disturb SoftHSM's searches.
-
-        Makers on other machines are kept apart by claims.
-        """
+        """See KeyStore. Tries for seconds: makers on one machine take turns, since they disturb SoftHSM's searches."""
         require_version(version)
         name, maker = self._name(version), secrets.token_hex(8)
         deadline = time.monotonic() + _CREATE_SECONDS
@@ -194,8 +191,8 @@ class _Token:
     def see_anew(self, log_in: LogIn) -> None:
         """Connects anew, to see what others did.
 
-        A process that writes to a SoftHSM token counts as knowing all that was written before (`Generation::commit`), so
-        what others wrote since it last looked stays hidden from it until the next change.
+        SoftHSM takes a process that writes for one that knows all that was written before (`Generation::commit`). What
+        others wrote since it last looked stays hidden from it until the next change.
         """
         self._disconnect()
         self._finalize()
