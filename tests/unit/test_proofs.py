@@ -177,12 +177,12 @@ def content(**changes):
         b"no gzip",
         BATCH.archived()[:-1],
         BATCH.archived()[:20],
-        gzip.compress(b"\xff"),
-        gzip.compress(b"[" * 100_000),
-        gzip.compress(b"null"),
-        gzip.compress(json.dumps(content()).encode()),  # right, but not in canonical form
+        gzip.compress(b"\xff", mtime=0),
+        gzip.compress(b"[" * 100_000, mtime=0),
+        gzip.compress(b"null", mtime=0),
+        gzip.compress(json.dumps(content()).encode(), mtime=0),  # right, but not in canonical form
         *(
-            gzip.compress(proofs.canonical(found).encode())
+            gzip.compress(proofs.canonical(found).encode(), mtime=0)
             for found in (
                 [],
                 content(note="more"),
