@@ -31,11 +31,11 @@ def command(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def book(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Books what an operator asks for. Raises `msgspec.ValidationError` when the event is no booking."""
+    """Books what an operator or reconciliation asks for. Raises `msgspec.ValidationError` when it is no booking."""
     from functions.ledger import bookings
 
     answer = bookings.book(msgspec.convert(event, bookings.Booking))
-    _log("booking", event["kind"], answer["result"], event.get("payment_id") or event["merchant_id"])
+    _log("booking", event["kind"], answer["result"], answer.get("journal", event).get("payment_id"))
     return answer
 
 

@@ -1,10 +1,11 @@
-"""What an operator books beside payments: payouts, fees and adjustments of a merchant's account, and reversals."""
+"""What is booked beside payments: payouts, fees and adjustments of a merchant's account, reversals, and settlements."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from payments import books, clock, regions, transfers
+from payments import books, clock, identifiers, regions, transfers
 from payments.journal import IrreversibleJournal, Journal, reversal
 from payments.money import InvalidMoney
 from payments.records import journal_record
@@ -40,7 +41,21 @@ class Reversal(msgspec.Struct, frozen=True, tag_field="kind", tag="reversal"):
     reason: str
 
 
-Booking = Payout | Fee | Adjustment | Reversal
+class Settlement(msgspec.Struct, frozen=True, tag_field="kind", tag="settlement"):
+    """What a card network settled of a shard's payments; see `transfers.Settled`."""
+
+    shard: Annotated[int, Meta(ge=0, lt=identifiers.SHARDS)]
+    reference: Annotated[str, Meta(min_length=1, max_length=500)]
+    network: str
+    currency: str
+    captured: int
+    returned: int
+    fees: int
+    written_off: int
+    reason: str | None = None
+
+
+Booking = Payout | Fee | Adjustment | Reversal | Settlement
 
 
 def book(booking: Booking) -> dict[str, Any]:
@@ -67,6 +82,10 @@ def _journal(booking: Booking, at: str) -> Journal | None:
         case Reversal(payment_id, journal_id, reason):
             found = {journal.journal_id: journal for journal in books.journals(payment_id)}
             return reversal(found[journal_id], at, reason) if journal_id in found else None
+        case Settlement():
+            settled = transfers.Settled(booking.captured, booking.returned, booking.fees, booking.written_off)
+            names = booking.shard, booking.reference, booking.network, booking.currency
+            return transfers.settlement(*names, settled, at, booking.reason)
         case Payout():
             build = transfers.payout
         case Fee():

@@ -362,10 +362,9 @@ def test_entries_of_a_payout_and_of_other_bookings_are_the_merchants(call):
 
 
 def test_what_the_platform_settles_with_the_network_is_not_the_merchants_to_see(call):
-    from payments import books
-
     payment_id = approved(call, capture=True)
-    write(transfers.settlement(books.find(payment_id), 4200, 70, "line-1", clock.now()))
+    shard, settled = identifiers.shard_of(payment_id), transfers.Settled(captured=4200, fees=70)
+    write(transfers.settlement(shard, "line-1", "visa", "USD", settled, clock.now()))
     project()
 
     by_payment, everything = walk(call, payment=payment_id)[0], walk(call)[0]

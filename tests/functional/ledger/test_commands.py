@@ -1,5 +1,6 @@
 """Commands on a payment, and what an operator books: once for each key, whoever else is at it."""
 
+import msgspec
 import pytest
 
 from functions.ledger import app, commands
@@ -229,6 +230,33 @@ def test_a_booking_is_written_once_for_its_reference(tables, kind):
 def test_a_booking_of_nothing_is_refused(tables, fields):
     assert refused(book("payout", **fields)) == "invalid_booking"
     assert list(JournalItem.scan()) == []
+
+
+def settle(**changes):
+    sums = {"captured": 5000, "returned": 1000, "fees": 90, "written_off": 0}
+    event = {"kind": "settlement", "shard": 17, "reference": "run_1/0", "network": "visa", "currency": "USD", **sums}
+    return app.book({**event, **changes}, None)
+
+
+def test_a_settlement_is_written_once_for_its_shard_and_reference(tables):
+    first, again, other, another = settle(), settle(), settle(fees=91), settle(shard=18)
+
+    assert [found["result"] for found in (first, again, other, another)] == ["written", "exists", "conflict", "written"]
+    assert first["journal"]["payment_id"] == identifiers.settlement_id(17, "run_1/0")
+    (bank,) = (entry for entry in first["journal"]["entries"] if entry["account"] == "bank:platform")
+    assert (bank["side"], bank["amount"]) == ("debit", 3910)
+
+
+@pytest.mark.parametrize("wrong", [{"captured": 0, "returned": 0, "fees": 0}, {"network": "nobody"}])
+def test_a_settlement_of_nothing_or_of_nobody_is_refused(tables, wrong):
+    assert refused(settle(**wrong)) == "invalid_booking"
+    assert list(JournalItem.scan()) == []
+
+
+@pytest.mark.parametrize("wrong", [{"shard": 128}, {"fees": 1.5}, {"reference": ""}])
+def test_what_is_no_settlement_is_an_error(tables, wrong):
+    with pytest.raises(msgspec.ValidationError):
+        settle(**wrong)
 
 
 def test_a_reversal_names_what_it_takes_back_and_is_written_once(tables):

@@ -62,7 +62,8 @@ class Books:
         return self.do(lifecycle.lose_dispute, AT)
 
     def settle(self, amount, fee):
-        self.journals.append(transfers.settlement(self.payment, amount, fee, f"line-{amount}", AT))
+        settled = transfers.Settled(captured=amount, fees=fee)
+        self.journals.append(transfers.settlement(self.payment.shard, f"line-{amount}", "visa", "USD", settled, AT))
         return self
 
     def book(self, build, amount):

@@ -1,13 +1,14 @@
 """Bookings beside payments: the same reference is the same booking, and bad amounts are refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from payments import identifiers, transfers
 from payments.journal import Kind, reversal, totals
 from payments.money import InvalidMoney
-from tests.unit.domain.samples import AT, MERCHANT, approved
+from payments.transfers import Settled
+from tests.unit.domain.samples import AT, MERCHANT
 
 BUILDERS = {
     "out": (transfers.payout, Kind.PAYOUT),
@@ -71,30 +72,58 @@ def test_a_negative_adjustment_takes_what_a_positive_one_gives():
     ]
 
 
+def settle(captured=0, returned=0, fees=0, written_off=0, network="visa", currency="USD", reference="run_1/5"):
+    return transfers.settlement(
+        17, reference, network, currency, Settled(captured, returned, fees, written_off), AT, "reconciled"
+    )
+
+
+def balance(journal, account):
+    return sum(entry.signed for entry in journal.entries if entry.account == account)
+
+
 class TestSettlement:
-    @given(st.integers(1, 10**8), st.data())
-    def test_it_clears_the_amount_whatever_the_network_keeps(self, amount, data):
-        kept = data.draw(st.integers(0, amount))
+    @given(*[st.integers(-(10**12), 10**12)] * 4)
+    def test_clearing_comes_down_by_what_was_owed_and_the_bank_has_the_rest(self, captured, returned, fees, lost):
+        assume(captured or returned or fees or lost)
 
-        journal = transfers.settlement(approved(), amount, kept, "file-1/7", AT)
+        journal = settle(captured, returned, fees, lost)
 
-        sums = {entry.account: entry.signed for entry in journal.entries if entry.account != "network:visa"}
-        assert sums == {
-            name: value for name, value in (("bank:platform", amount - kept), ("fees:network", kept)) if value
-        }
-        assert -amount == sum(entry.signed for entry in journal.entries if entry.account == "network:visa")
+        assert balance(journal, "network:visa") == returned - captured
+        assert balance(journal, "fees:network") == fees
+        assert balance(journal, "adjustments:platform") == lost
+        assert balance(journal, "bank:platform") == captured - returned - fees - lost
         assert set(totals(journal.entries).values()) == {0}
 
-    def test_it_is_a_journal_of_the_payment_named_by_its_line(self):
-        payment = approved()
-        journal = transfers.settlement(payment, 4200, 80, "file-1/7", AT)
+    def test_captures_and_returns_are_not_netted(self):
+        sides = {entry.side: entry.amount for entry in settle(100, 40).entries if entry.account == "network:visa"}
 
-        assert (journal.payment_id, journal.journal_id) == (payment.payment_id, "settlement#file-1/7")
-        assert (journal.kind, journal.sequence) == (Kind.SETTLEMENT, payment.sequence)
+        assert sides == {"credit": 100, "debit": 40}
+
+    def test_its_id_follows_from_shard_and_reference(self):
+        journal = settle(100)
+
+        assert identifiers.is_identifier(journal.payment_id, "set")
+        assert identifiers.shard_of(journal.payment_id) == 17
+        assert (journal.journal_id, journal.kind, journal.reason) == ("settlement", Kind.SETTLEMENT, "reconciled")
+        assert settle(999, currency="EUR").payment_id == journal.payment_id
+        assert settle(100, reference="run_1/6").payment_id != journal.payment_id
+
+    def test_it_can_be_reversed(self):
+        assert balance(reversal(settle(100, 0, 2), AT, "wrong file"), "network:visa") == 100
 
     @pytest.mark.parametrize(
-        ("amount", "fee"), [(0, 0), (-1, 0), (100, 101), (100, -1), (100, 1.0), (1.0, 0), (100, True), (True, 0)]
+        "wrong",
+        [
+            {},
+            {"captured": 1.0},
+            {"fees": True},
+            {"returned": "1"},
+            {"captured": transfers.MAXIMUM_TRANSFER + 1},
+            {"captured": 1, "network": "nobody"},
+            {"captured": 1, "currency": "usd"},
+        ],
     )
-    def test_a_bad_amount_or_fee_is_refused(self, amount, fee):
+    def test_nothing_and_what_is_wrong_are_refused(self, wrong):
         with pytest.raises(InvalidMoney):
-            transfers.settlement(approved(), amount, fee, "line", AT)
+            settle(**wrong)

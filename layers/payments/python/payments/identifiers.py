@@ -55,6 +55,11 @@ def transfer_id(prefix: str, merchant_id: str, reference: str) -> str:
     return _derived(prefix, merchant_shard(merchant_id), "transfer", merchant_id, reference)
 
 
+def settlement_id(shard: int, reference: str) -> str:
+    """`set_…`: what a card network settled of a shard's payments, named by the run of reconciliation that found it."""
+    return _derived("set", shard, "settlement", reference)
+
+
 def shard_of(identifier: str) -> int:
     """The shard a derived id carries. Raises `ValueError` when it is not such an id."""
     if not is_identifier(identifier, identifier[:3]):

@@ -1,12 +1,13 @@
 """Journals beside the life of a payment: payouts, fees and adjustments of a merchant's account, and settlements.
 
-Pure. A transfer's id is derived from its merchant and reference, a settlement's journal id from the line of the
-network's file: the same booking twice is one journal. Amounts are integers in the currency's minor unit.
+Pure. A transfer's id is derived from its merchant and reference, a settlement's from its shard and reference: the same
+booking twice is one journal. Amounts are integers in the currency's minor unit.
 """
 
+from dataclasses import dataclass
+
 from payments import accounts, identifiers
-from payments.journal import Entry, Journal, Kind, transfer
-from payments.lifecycle import Payment
+from payments.journal import Entry, Journal, Kind, Phase, Side, transfer
 from payments.money import InvalidMoney, exponent
 
 MAXIMUM_TRANSFER = 10**15 - 1
@@ -41,20 +42,62 @@ def adjustment(
     return _journal(Kind.ADJUSTMENT, merchant_id, reference, entries, at, reason)
 
 
-def settlement(payment: Payment, amount: int, network_fee: int, line_ref: str, at: str) -> Journal:
-    """The card network has paid an amount of the payment, less its fee, as a line of its settlement file says.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a card network settled in one currency, in minor units.
 
-    A journal of the payment, `settlement#<line_ref>`, that leaves its state as it is. Raises `InvalidMoney` unless the
-    fee is between 0 and the amount.
+    `captured` is what it owed (captures, representments), `returned` what was owed to it (refunds, chargebacks), both
+    as the ledger has them; `fees` is what it kept, and `written_off` what it paid too little and nobody will claim.
+    Each may be negative: a correction of what was booked before, a fee given back, a difference in our favour.
+    Raises `InvalidMoney` when one is not an integer within `MAXIMUM_TRANSFER`.
     """
-    _check(amount, payment.currency)
-    if not _is_integer(network_fee) or not 0 <= network_fee <= amount:
-        raise InvalidMoney("a network's fee is an integer between 0 and the amount")
-    clearing = accounts.network(payment.card["network"])
-    entries = transfer(accounts.BANK, clearing, amount - network_fee, payment.currency) + transfer(
-        accounts.NETWORK_FEES, clearing, network_fee, payment.currency
+
+    captured: int = 0
+    returned: int = 0
+    fees: int = 0
+    written_off: int = 0
+
+    def __post_init__(self) -> None:
+        for amount in (self.captured, self.returned, self.fees, self.written_off):
+            if not _is_integer(amount) or abs(amount) > MAXIMUM_TRANSFER:
+                raise InvalidMoney(f"an amount settled is an integer of at most {MAXIMUM_TRANSFER}")
+
+    @property
+    def paid(self) -> int:
+        """What the bank got of the network; negative where the bank paid."""
+        return self.captured - self.returned - self.fees - self.written_off
+
+
+def settlement(
+    shard: int, reference: str, network: str, currency: str, settled: Settled, at: str, reason: str | None = None
+) -> Journal:
+    """The card network has settled payments of a shard: it owes them no longer, less its fees the bank has the money.
+
+    Captures and returns stand on their own sides of the clearing account, not netted. Raises `InvalidMoney` when there
+    is nothing to book, or no such network.
+    """
+    exponent(currency)
+    if network not in accounts.NETWORKS:
+        raise InvalidMoney("there is no clearing account of this network")
+    clearing = accounts.network(network)
+    entries = (
+        *_entry(clearing, -settled.captured, currency),
+        *_entry(clearing, settled.returned, currency),
+        *_entry(accounts.NETWORK_FEES, settled.fees, currency),
+        *_entry(accounts.ADJUSTMENTS, settled.written_off, currency),
+        *_entry(accounts.BANK, settled.paid, currency),
     )
-    return Journal(payment.payment_id, f"settlement#{line_ref}", Kind.SETTLEMENT, at, entries, payment.sequence)
+    if not entries:
+        raise InvalidMoney("nothing was settled")
+    settlement_id = identifiers.settlement_id(shard, reference)
+    return Journal(settlement_id, str(Kind.SETTLEMENT), Kind.SETTLEMENT, at, entries, reason=reason)
+
+
+def _entry(account: str, amount: int, currency: str) -> tuple[Entry, ...]:
+    """The entry that adds an amount: a debit, or a credit where it is negative; none for zero."""
+    if amount == 0:
+        return ()
+    return (Entry(account, Side.DEBIT if amount > 0 else Side.CREDIT, Phase.POSTED, abs(amount), currency),)
 
 
 def _check(amount: int, currency: str) -> None:
