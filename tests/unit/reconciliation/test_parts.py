@@ -29,7 +29,7 @@ def test_the_rule_is_that_of_the_store():
 
 def test_what_has_no_reference_is_in_the_first_part():
     assert part_of("", 128) == 0
-    assert _CONNECTION.execute(f"SELECT {part_sql("''", 128)}").fetchone() == (0,)
+    assert _CONNECTION.execute(f"SELECT {part_sql('r', 128)} FROM (SELECT '' AS r)").fetchone() == (0,)
 
 
 def test_nothing_has_no_part():
