@@ -29,8 +29,9 @@ LONGEST_JOURNAL_ID = 200
 _LONGEST_KEY, _LONGEST_ACCOUNT = 1024, 4096
 """Bytes of an account that is a key of a table, and of any other: a customer's id may have 500 characters."""
 
-_LARGEST_AMOUNT = 10**18
-"""Far above every limit of the platform, and far below what a counter (38 digits) can add up."""
+_LARGEST_AMOUNT = 10**17
+"""Far above every limit of the platform, and far below what a counter (38 digits) can add up; what a journal's entries
+come to together fits the 64 bits that reconciliation's files have for an amount."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _CURRENCY = re.compile(r"[A-Z]{3}")
