@@ -4,20 +4,10 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from functions.api import (
-    balance,
-    captures,
-    charges,
-    entries,
-    health,
-    listing,
-    problems,
-    public_key,
-    refunds,
-    tokens,
-)
+from functions.api import balance, captures, charges, entries, health, listing, public_key, refunds, tokens
 from payments.errors import NotFound
 from payments.observability import logger
+from payments.rest import problems
 
 app = APIGatewayRestResolver()
 for room in (charges, listing, captures, refunds, balance, entries, tokens, public_key, health):

@@ -7,13 +7,14 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, queries, statements
+from functions.api import caller, statements
 from functions.api.operations import Operation, describes
 from functions.api.queries import BalanceQuery
 from functions.api.resources import Balance, Sum
 from functions.api.statements import Standing
 from payments import clock, journal
 from payments.errors import InvalidRequest
+from payments.rest import exchange, queries
 
 router = APIGatewayRouter()
 
@@ -34,7 +35,7 @@ def balance() -> Response[Any]:
     """
     event = router.current_event
     query = queries.decode(event, BalanceQuery)
-    merchant_id = exchange.merchant(event).merchant_id
+    merchant_id = caller.merchant(event).merchant_id
     if query.at is None:
         at, standing = clock.now(), statements.current(merchant_id)
     else:

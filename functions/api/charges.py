@@ -8,7 +8,7 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, operations, requests, routing, saga, sealing
+from functions.api import caller, operations, requests, routing, saga, sealing
 from functions.api.operations import Operation, describes
 from functions.api.requests import ChargeRequest
 from functions.api.resources import Payment
@@ -16,6 +16,7 @@ from payments import books, clock, events, identifiers
 from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound
 from payments.lifecycle import Status
 from payments.merchants import Merchant
+from payments.rest import exchange
 
 router = APIGatewayRouter()
 REPLAYED = "Idempotent-Replayed"
@@ -60,7 +61,7 @@ def charge() -> Response[Any]:
     is invalid, or the charge was blocked.
     """
     event = router.current_event
-    merchant, key = exchange.merchant(event), exchange.idempotency_key(event)
+    merchant, key = caller.merchant(event), exchange.idempotency_key(event)
     exchange.refuse_misplaced_cards(event)
     request = sealing.accepted(requests.parse_charge(exchange.body(event), key))
     payment_id = identifiers.payment_id(merchant.merchant_id, key or "")
@@ -72,7 +73,7 @@ def charge() -> Response[Any]:
     request = sealing.sealed(request, merchant.merchant_id, payment_id)
     elsewhere = routing.forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
-        return exchange.forwarded(elsewhere)
+        return routing.forwarded(elsewhere)
     return _conclude(saga.run(_saga_input(request, merchant, payment_id)), payment_id)
 
 
@@ -84,7 +85,7 @@ def payment(payment_id: str) -> Response[Any]:
     """Read a payment, as this region has it."""
     event = router.current_event
     found = books.find(payment_id) if identifiers.is_identifier(payment_id, "pay") else None
-    if found is None or found.merchant_id != exchange.merchant(event).merchant_id:
+    if found is None or found.merchant_id != caller.merchant(event).merchant_id:
         raise NotFound("payment_not_found", "There is no such payment.")
     return exchange.answer(HTTPStatus.OK, {**events.resource(found), "request_id": exchange.request_id(event)})
 

@@ -11,9 +11,9 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from functions.api import exchange, invocation, requests, routing
+from functions.api import caller, requests, routing
 from functions.api.settings import settings
-from payments import identifiers
+from payments import identifiers, invocation
 from payments.clients import client
 from payments.errors import (
     Conflict,
@@ -24,6 +24,7 @@ from payments.errors import (
     PaymentsError,
     ProcessingFailed,
 )
+from payments.rest import exchange
 
 REPLAYED = "Idempotent-Replayed"
 
@@ -73,14 +74,14 @@ def carry_out(
     Raises `InvalidRequest` or `BodyTooLarge` for what was sent, `NotFound`, `Conflict`, `PaymentBusy` or
     `IdempotencyKeyReused` for what stands, and `ProcessingFailed` when the ledger does not answer.
     """
-    merchant, key = exchange.merchant(event), exchange.idempotency_key(event)
+    merchant, key = caller.merchant(event), exchange.idempotency_key(event)
     exchange.refuse_misplaced_cards(event)
     request = requests.parse_command(exchange.body(event), key, kind)
     if not identifiers.is_identifier(payment_id, "pay"):
         raise NotFound("payment_not_found", "There is no such payment.")
     elsewhere = routing.only_forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
-        return exchange.forwarded(elsewhere)
+        return routing.forwarded(elsewhere)
     asked = {"command": command, "payment_id": payment_id, "merchant_id": merchant.merchant_id, "origin": "merchant"}
     asked |= {"key": key or "", "fingerprint": requests.command_fingerprint(command, payment_id, request)}
     result = _ask({"amount": None, "final": False, "reason": None, **msgspec.to_builtins(request), **asked})

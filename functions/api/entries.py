@@ -6,12 +6,13 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, history, queries
+from functions.api import caller, history
 from functions.api.history import Line, Wanted
 from functions.api.operations import Operation, describes
 from functions.api.queries import EntriesQuery
 from functions.api.resources import EntryList
 from payments.listings import InvalidCursor, Page
+from payments.rest import exchange, queries
 
 router = APIGatewayRouter()
 
@@ -26,7 +27,7 @@ def entries() -> Response[Any]:
     """
     event = router.current_event
     query = queries.decode(event, EntriesQuery)
-    merchant_id = exchange.merchant(event).merchant_id
+    merchant_id = caller.merchant(event).merchant_id
     try:
         page = _page(merchant_id, query)
     except InvalidCursor:

@@ -9,10 +9,10 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from functions.api import exchange
 from functions.api.operations import Operation, describes
 from functions.api.resources import Health
 from payments import books, identifiers, regions
+from payments.rest import exchange
 
 router = APIGatewayRouter()
 _NO_PAYMENT = identifiers.payment_id("mer_health", "health")

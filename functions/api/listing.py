@@ -5,12 +5,13 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, queries
+from functions.api import caller
 from functions.api.operations import Operation, describes
 from functions.api.queries import PaymentsQuery
 from functions.api.resources import PaymentList
 from payments import events, listings
 from payments.listings import Filter, InvalidCursor
+from payments.rest import exchange, queries
 
 router = APIGatewayRouter()
 
@@ -25,7 +26,7 @@ def payments() -> Response[Any]:
     """
     event = router.current_event
     query = queries.decode(event, PaymentsQuery)
-    merchant = exchange.merchant(event)
+    merchant = caller.merchant(event)
     try:
         page = listings.payments(merchant.merchant_id, _filter(query), query.limit, query.cursor)
     except InvalidCursor:

@@ -7,9 +7,10 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, vault
+from functions.api import vault
 from functions.api.operations import Operation, describes
 from functions.api.resources import PublicKey, PublicKeys
+from payments.rest import exchange
 
 router = APIGatewayRouter()
 

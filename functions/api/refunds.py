@@ -6,13 +6,14 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import commands, exchange, queries, requests
+from functions.api import caller, commands, requests
 from functions.api.operations import Operation, describes
 from functions.api.resources import Refund, RefundList
 from payments import books, events, identifiers, listings
 from payments.errors import NotFound
 from payments.journal import Journal
 from payments.listings import InvalidCursor
+from payments.rest import exchange, queries
 
 router = APIGatewayRouter()
 
@@ -51,7 +52,7 @@ def refunds(payment_id: str) -> Response[Any]:
     event = router.current_event
     query = queries.decode(event, queries.PageQuery)
     found = books.find(payment_id) if identifiers.is_identifier(payment_id, "pay") else None
-    if found is None or found.merchant_id != exchange.merchant(event).merchant_id:
+    if found is None or found.merchant_id != caller.merchant(event).merchant_id:
         raise NotFound("payment_not_found", "There is no such payment.")
     try:
         page = listings.page_of(_refunds(payment_id), query.limit, query.cursor, lambda refund: refund["id"])

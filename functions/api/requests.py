@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from functions.api import bodies, card_numbers
 from payments.errors import InvalidRequest
 from payments.money import MAXIMUM_AMOUNT, InvalidMoney, Money
+from payments.rest import bodies, card_numbers
 
 MAXIMUM_KEY_LENGTH = 255
 MAXIMUM_METADATA = 50

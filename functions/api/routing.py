@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from aws_lambda_powertools.event_handler import Response, content_types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.api.settings import settings
@@ -58,3 +59,9 @@ def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | 
         return None
     content: dict[str, Any] = json.loads(answer["Payload"].read())
     return content
+
+
+def forwarded(answered: dict[str, Any]) -> Response[Any]:
+    """What the twin in the primary region answered, as it is."""
+    headers = {name: values[0] for name, values in (answered.get("multiValueHeaders") or {}).items()}
+    return Response(answered["statusCode"], content_types.APPLICATION_JSON, answered["body"], headers)

@@ -8,11 +8,12 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import exchange, operations, requests, routing, sealing, vault
+from functions.api import caller, operations, requests, routing, sealing, vault
 from functions.api.operations import Operation, describes
 from functions.api.resources import DeletedCard, StoredCard
 from payments import clock
 from payments.errors import CardDeclined, NotFound
+from payments.rest import exchange
 
 router = APIGatewayRouter()
 
@@ -40,12 +41,12 @@ def store() -> Response[Any]:
     needed, and one that is sent is ignored.
     """
     event = router.current_event
-    merchant = exchange.merchant(event)
+    merchant = caller.merchant(event)
     exchange.refuse_misplaced_cards(event)
     request = sealing.sealed(requests.parse_token(exchange.body(event)), merchant.merchant_id, NONCE)
     elsewhere = routing.forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
-        return exchange.forwarded(elsewhere)
+        return routing.forwarded(elsewhere)
     answer = vault.store(merchant.merchant_id, request.sealed_card or "")
     if answer["result"] == "invalid_card":
         raise CardDeclined(answer["code"], answer["message"], param="card")
@@ -67,13 +68,13 @@ def delete(token: str) -> Response[Any]:
     Its number cannot be recovered afterwards, in either region. Payments that were made with it stay.
     """
     event = router.current_event
-    merchant = exchange.merchant(event)
+    merchant = caller.merchant(event)
     exchange.refuse_misplaced_cards(event)
     if not requests.is_token(token):
         raise _unknown()
     elsewhere = routing.forward(event.raw_event, merchant.shard, b"")
     if elsewhere:
-        return exchange.forwarded(elsewhere)
+        return routing.forwarded(elsewhere)
     if not vault.shred(merchant.merchant_id, token):
         raise _unknown()
     return exchange.answer(HTTPStatus.OK, DeletedCard(token, deleted=True, request_id=exchange.request_id(event)))

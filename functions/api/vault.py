@@ -4,8 +4,8 @@ entries". No card number crosses: cards go in sealed, and come out as facts."""
 import time
 from typing import Any
 
-from functions.api import invocation
 from functions.api.settings import settings
+from payments import invocation
 from payments.clients import client
 from payments.errors import ProcessingFailed
 

@@ -3,7 +3,7 @@
 import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from functions.api import exchange
+from functions.api import caller
 from functions.authorizer import app
 from payments import identifiers
 from payments.fees import FeePlan
@@ -37,7 +37,7 @@ def test_the_merchants_terms_come_with_the_key(api_key):
     context = app.handler(event(f"Bearer {api_key}"), None)["context"]
 
     request = APIGatewayProxyEvent({"requestContext": {"authorizer": context}})
-    terms = exchange.merchant(request).terms
+    terms = caller.merchant(request).terms
     assert terms.plan("USD") == FeePlan(290, 30, 1500)
     assert terms.plan("JPY") == FeePlan(290)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.api.card_numbers import refuse as refuse_card_number
 from payments.errors import InvalidRequest
+from payments.rest.card_numbers import refuse as refuse_card_number
 
 
 def with_check_digit(body):

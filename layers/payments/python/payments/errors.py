@@ -1,4 +1,4 @@
-"""Errors a caller of the API can meet; each maps to one response, `functions/api/problems.py` says how."""
+"""Errors a caller of the API can meet; each maps to one response, `payments/rest/problems.py` says how."""
 
 from dataclasses import dataclass
 

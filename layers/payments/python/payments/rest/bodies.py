@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from functions.api import card_numbers
 from payments.errors import BodyTooLarge, InvalidRequest
+from payments.rest import card_numbers
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 MAXIMUM_TEXT = 500

@@ -1,4 +1,4 @@
-"""What every route needs of the exchange with API Gateway: who asks, what was sent, and how an answer is written."""
+"""What every route needs of the exchange with API Gateway: what was sent, and how an answer is written."""
 
 import binascii
 from collections.abc import Sequence
@@ -9,17 +9,9 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from functions.api import card_numbers
 from payments.errors import InvalidRequest
 from payments.listings import Page
-from payments.merchants import Merchant, Terms
-
-
-def merchant(event: APIGatewayProxyEvent) -> Merchant:
-    """The merchant API Gateway's authorizer vouches for."""
-    context = event.request_context.authorizer
-    terms = msgspec.json.decode(context["terms"], type=Terms) if context.get("terms") else Terms()
-    return Merchant(str(context["merchant_id"]), int(context["shard"]), terms)
+from payments.rest import card_numbers
 
 
 def idempotency_key(event: APIGatewayProxyEvent) -> str | None:
@@ -67,9 +59,3 @@ def page(event: APIGatewayProxyEvent, found: Page[Any], data: Sequence[Any]) -> 
         "request_id": request_id(event),
     }
     return answer(HTTPStatus.OK, body)
-
-
-def forwarded(answered: dict[str, Any]) -> Response[Any]:
-    """What the twin in the primary region answered, as it is."""
-    headers = {name: values[0] for name, values in (answered.get("multiValueHeaders") or {}).items()}
-    return Response(answered["statusCode"], content_types.APPLICATION_JSON, answered["body"], headers)
