@@ -3,20 +3,27 @@
 Idempotent on `network_ref` and `operation_ref`. The last two digits of the amount decide (`card_network_book`). An
 authorization of …68 and an operation of …67 are recorded and accepted, and then not answered, whenever they are asked
 for, so that only a `GET` tells. Every request is kept in `card-network.sqlite` under the home directory.
+
+What the network itself begins is asked for by whoever plays it: disputes by `POST /disputes`, and by `POST
+/settlements` the files of what is not settled yet, one per network, which `GET /settlements/{reference}?layout=1` then
+gives out.
 """
 
 import asyncio
 import random
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from local import settlement_export
 from local.card_network_book import Book, ReferenceReused, Refused
+from local.card_network_cycles import Cycles
 from local.serving import NotJson, json_object, refusal, server
 from local.settings import Settings, settings
 
@@ -25,6 +32,7 @@ NO_ANSWER_TO_OPERATION = 67
 _HANG_SECONDS = 300
 _TEXTS = ("network_ref", "currency", "token", "network", "bin")
 _KINDS = ("capture", "void", "refund")
+_DISPUTES = ("chargeback", "representment")
 _CARD_FIELDS = {"number", "pan", "card_number", "cvc", "cvv"}
 _CARD_NUMBER = re.compile(r"[0-9][0-9 -]{11,21}[0-9]")
 
@@ -78,6 +86,17 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
         held = book.operation(request.path_params["operation_ref"])
         return JSONResponse(_operation_answer(held)) if held else refusal(404, "operation_unknown", "no such operation")
 
+    async def dispute(request: Request) -> Response:
+        order = await _order(request, _dispute_problem)
+        if isinstance(order, Response):
+            return order
+        try:
+            return JSONResponse(book.dispute(order))
+        except ReferenceReused:
+            return refusal(409, "case_ref_reused", "this case was reported with another content")
+        except Refused as reason:
+            return refusal(422, "dispute_refused", str(reason))
+
     async def listing(_: Request) -> Response:
         return JSONResponse(book.listing())
 
@@ -91,9 +110,36 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
             Route("/authorizations/{network_ref}", status),
             Route("/operations", operate, methods=["POST"]),
             Route("/operations/{operation_ref}", operation_status),
+            Route("/disputes", dispute, methods=["POST"]),
+            *_settlements(Cycles(book)),
             Route("/health", health),
         ]
     )
+
+
+def _settlements(cycles: Cycles) -> list[Route]:
+    """The routes of the network's settlement files."""
+
+    async def cut(request: Request) -> Response:
+        order = await _order(request, _date_problem)
+        return order if isinstance(order, Response) else JSONResponse({"data": cycles.cut(order["date"])})
+
+    async def files(_: Request) -> Response:
+        return JSONResponse({"data": cycles.files()})
+
+    async def file(request: Request) -> Response:
+        layout, lines = request.query_params.get("layout", "1"), cycles.lines(request.path_params["reference"])
+        if layout not in settlement_export.LAYOUTS:
+            return refusal(400, "invalid_request", f"layout must be one of {', '.join(settlement_export.LAYOUTS)}")
+        if not lines:
+            return refusal(404, "settlement_unknown", "no such file")
+        return PlainTextResponse(settlement_export.written(settlement_export.of_record(lines), layout))
+
+    return [
+        Route("/settlements", cut, methods=["POST"]),
+        Route("/settlements", files),
+        Route("/settlements/{reference}", file),
+    ]
 
 
 async def _order(
@@ -118,6 +164,21 @@ def _operation_problem(order: Mapping[str, Any]) -> tuple[str, str] | None:
     if order.get("kind") not in _KINDS:
         return "invalid_request", f"kind must be one of {', '.join(_KINDS)}"
     return _common_problem(order, ("operation_ref", "network_ref", "currency"))
+
+
+def _dispute_problem(order: Mapping[str, Any]) -> tuple[str, str] | None:
+    if order.get("kind") not in _DISPUTES:
+        return "invalid_request", f"kind must be one of {', '.join(_DISPUTES)}"
+    return _common_problem(order, ("case_ref", "network_ref", "reason"))
+
+
+def _date_problem(order: Mapping[str, Any]) -> tuple[str, str] | None:
+    text = str(order.get("date"))
+    try:
+        valid = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        valid = False
+    return None if valid else ("invalid_request", "date must be a date such as 2026-11-23")
 
 
 def _common_problem(order: Mapping[str, Any], texts: tuple[str, ...]) -> tuple[str, str] | None:

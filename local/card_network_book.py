@@ -1,9 +1,10 @@
-"""What the simulated card network has recorded: authorizations, what was done with them, and every request.
+"""What the simulated card network has recorded: authorizations, what was done with them, disputes, and every request.
 
 Append-only, in one file of SQLite, where an audit can read it after everything was killed.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,11 +28,16 @@ CREATE TABLE IF NOT EXISTS operations (
     operation_ref TEXT PRIMARY KEY, network_ref TEXT NOT NULL, kind TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, status TEXT NOT NULL, code TEXT, at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS operations_of ON operations (network_ref);
+CREATE TABLE IF NOT EXISTS disputes (
+    case_ref TEXT NOT NULL, kind TEXT NOT NULL, network_ref TEXT NOT NULL, amount INTEGER NOT NULL,
+    reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (case_ref, kind));
+CREATE INDEX IF NOT EXISTS disputes_of ON disputes (network_ref);
 CREATE TABLE IF NOT EXISTS requests (
     network_ref TEXT NOT NULL, amount INTEGER NOT NULL, result TEXT NOT NULL, at TEXT NOT NULL,
     operation_ref TEXT);
 """
 _CONTENT = ("network_ref", "kind", "amount", "currency")
+_DISPUTE = ("case_ref", "kind", "network_ref", "amount", "reason")
 
 
 class ReferenceReused(Exception):
@@ -55,7 +61,7 @@ class Book:
     def authorize(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """The authorization under this reference, made now if it is new. Raises `ReferenceReused`."""
         reference, amount = order["network_ref"], order["amount"]
-        with self._transaction():
+        with self.transaction():
             held = self.find(reference)
             if held is None:
                 self._requested(order, "new")
@@ -72,7 +78,7 @@ class Book:
         What is released (`void`) and what is captured are at most what was authorized, in whatever order they come;
         what is refunded is at most what was captured.
         """
-        with self._transaction():
+        with self.transaction():
             held = self.operation(order["operation_ref"])
             reason = None if held else self._against(order)
             same = held is not None and all(held[name] == order[name] for name in _CONTENT)
@@ -86,6 +92,23 @@ class Book:
             raise ReferenceReused(order["operation_ref"])
         return held
 
+    def dispute(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """What a cardholder's bank takes back (`chargeback`) or gives again (`representment`), recorded once per case.
+
+        Raises `ReferenceReused`, or `Refused` when it is more than was captured, or was charged back.
+        """
+        with self.transaction():
+            held = self._row("SELECT * FROM disputes WHERE case_ref = ? AND kind = ?", order["case_ref"], order["kind"])
+            if held is None:
+                reason = self._against_dispute(order)
+                if reason:
+                    raise Refused(reason)
+                held = {name: order[name] for name in _DISPUTE} | {"at": _now()}
+                self.append("disputes", held)
+        if any(held[name] != order[name] for name in _DISPUTE):
+            raise ReferenceReused(order["case_ref"])
+        return held
+
     def find(self, reference: str) -> dict[str, Any] | None:
         """The authorization with this reference."""
         return self._row("SELECT * FROM authorizations WHERE network_ref = ?", reference)
@@ -96,9 +119,9 @@ class Book:
 
     def listing(self) -> dict[str, Any]:
         """Everything, for audits: authorizations, how many, what was done with them, and how many requests came."""
-        authorizations, operations, requests = (
-            [dict(row) for row in self._database.execute(f"SELECT * FROM {table} ORDER BY rowid")]
-            for table in ("authorizations", "operations", "requests")
+        authorizations, operations, disputes, requests = (
+            self.rows(f"SELECT * FROM {table} ORDER BY rowid")
+            for table in ("authorizations", "operations", "disputes", "requests")
         )
         asked = len([request for request in requests if request["operation_ref"]])
         return {
@@ -106,6 +129,7 @@ class Book:
             "requests": len(requests) - asked,
             "data": authorizations,
             "operations": operations,
+            "disputes": disputes,
             "operation_requests": asked,
         }
 
@@ -117,18 +141,34 @@ class Book:
         if held["currency"] != order["currency"]:
             return "the authorization is in another currency"
         done = self._done(order["network_ref"])
-        captured = held["amount"] if held["capture"] else done.get("capture", 0)
-        refund = order["kind"] == "refund"
-        left = captured - done.get("refund", 0) if refund else held["amount"] - captured - done.get("void", 0)
+        captured = _captured(held, done)
+        left = captured - done["refund"] if order["kind"] == "refund" else held["amount"] - captured - done["void"]
         return None if order["amount"] <= left else f"the authorization has no more than {left} left for this"
 
-    def _done(self, reference: str) -> dict[str, int]:
-        """The accepted amount of each kind of operation of an authorization."""
-        rows = self._database.execute(
-            "SELECT kind, sum(amount) FROM operations WHERE network_ref = ? AND status = 'accepted' GROUP BY kind",
-            (reference,),
-        )
-        return {kind: amount for kind, amount in rows}  # noqa: C416 - rows, not pairs
+    def _against_dispute(self, order: Mapping[str, Any]) -> str | None:
+        """What speaks against a new chargeback or representment. A chargeback does not ask what was refunded."""
+        held = self.find(order["network_ref"])
+        if held is None or held["status"] != "approved":
+            return "there is no such approved authorization"
+        if order["kind"] == "chargeback":
+            done = self._done(order["network_ref"])
+            left = _captured(held, done) - done["chargeback"] + done["representment"]
+            return None if order["amount"] <= left else f"no more than {left} is captured and not charged back"
+        taken = self._row("SELECT * FROM disputes WHERE case_ref = ? AND kind = 'chargeback'", order["case_ref"])
+        if taken is None or taken["network_ref"] != order["network_ref"]:
+            return "there is no such chargeback of this authorization"
+        return None if order["amount"] <= taken["amount"] else f"no more than {taken['amount']} was charged back"
+
+    def _done(self, reference: str) -> Counter[str]:
+        """The accepted amount of each kind of operation and dispute of an authorization."""
+        done: Counter[str] = Counter()
+        for row in self.rows(
+            "SELECT kind, amount FROM operations WHERE network_ref = ? AND status = 'accepted' "
+            "UNION ALL SELECT kind, amount FROM disputes WHERE network_ref = ?",
+            *(reference, reference),
+        ):
+            done[row["kind"]] += row["amount"]
+        return done
 
     def _authorized(self, order: Mapping[str, Any]) -> dict[str, Any]:
         code = OUTCOMES.get(order["amount"] % 100)
@@ -140,7 +180,7 @@ class Book:
             "authorization_code": None if code else sha256(reference.encode()).hexdigest()[:6].upper(),
             "at": _now(),
         }
-        self._append("authorizations", made)
+        self.append("authorizations", made)
         return made
 
     def _operated(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,23 +191,32 @@ class Book:
             "code": "refund_declined" if declined else None,
             "at": _now(),
         }
-        self._append("operations", made)
+        self.append("operations", made)
         return made
 
     def _requested(self, order: Mapping[str, Any], result: str) -> None:
         request = {"network_ref": order["network_ref"], "amount": order["amount"], "result": result, "at": _now()}
-        self._append("requests", request | {"operation_ref": order.get("operation_ref")})
+        self.append("requests", request | {"operation_ref": order.get("operation_ref")})
 
-    def _append(self, table: str, row: Mapping[str, Any]) -> None:
+    def append(self, table: str, row: Mapping[str, Any]) -> None:
+        """Add a row, within a `transaction`."""
         columns, marks = ", ".join(row), ", ".join("?" * len(row))
         self._database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
 
-    def _row(self, query: str, reference: str) -> dict[str, Any] | None:
-        row = self._database.execute(query, (reference,)).fetchone()
-        return dict(row) if row else None
+    def create(self, schema: str) -> None:
+        """Add tables of another module to the record."""
+        self._database.executescript(schema)
+
+    def rows(self, query: str, *values: str) -> list[dict[str, Any]]:
+        """What a query finds."""
+        return [dict(row) for row in self._database.execute(query, values)]
+
+    def _row(self, query: str, *values: str) -> dict[str, Any] | None:
+        found = self.rows(query, *values)
+        return found[0] if found else None
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """One request at a time: looking and recording are one step."""
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
@@ -177,6 +226,10 @@ class Book:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
+
+
+def _captured(held: Mapping[str, Any], done: Counter[str]) -> int:
+    return int(held["amount"]) if held["capture"] else done["capture"]
 
 
 def _now() -> str:
