@@ -4,13 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from functions.api import balance, captures, charges, entries, health, listing, public_key, refunds, tokens
+from functions.api import balance, captures, charges, entries, health, listing, public_key, refunds, reports, tokens
 from payments.errors import NotFound
 from payments.observability import logger
 from payments.rest import problems
 
 app = APIGatewayRestResolver()
-for room in (charges, listing, captures, refunds, balance, entries, tokens, public_key, health):
+for room in (charges, listing, captures, refunds, balance, entries, reports, tokens, public_key, health):
     app.include_router(room.router)
 app.exception_handler(Exception)(lambda error: problems.response(error, app.current_event.request_context.request_id))
 app.not_found(

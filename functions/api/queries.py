@@ -1,5 +1,6 @@
 """The queries of the merchants' API."""
 
+from datetime import date
 from typing import Annotated
 
 from msgspec import Meta
@@ -8,6 +9,7 @@ from functions.api.resources import PaymentStatus
 from payments.rest.queries import Amount, Currency, PageQuery, Query, Text, Time
 
 Source = Annotated[Text, Meta(description="The id of a payment, or of a payout, fee or adjustment.")]
+Day = Annotated[date, Meta(description="A day, as 2026-11-23, of which the report is.")]
 Account = Annotated[Text, Meta(description="As entries name it: `merchant`, `customer:cus_1`, `disputes`, `fees`, …")]
 
 
@@ -33,6 +35,13 @@ class EntriesQuery(PageQuery, frozen=True):
     account: Account | None = None
     created_gte: Time | None = None
     created_lt: Time | None = None
+
+
+class ReportsQuery(PageQuery, frozen=True):
+    """Which reports."""
+
+    as_of_gte: Day | None = None
+    as_of_lt: Day | None = None
 
 
 class BalanceQuery(Query, frozen=True):

@@ -157,6 +157,28 @@ class Entry(msgspec.Struct):
     created_at: Time
 
 
+class Settled(msgspec.Struct, rename={"name": "class"}):
+    """What reconciliation found of one class, type and currency. Amounts are in the currency's minor unit."""
+
+    name: Annotated[str, Meta(description="`matched`, `expected`, `missing_at_network`, `amount_mismatch`, …")]
+    type: Annotated[str, Meta(description="`capture`, `refund`, `chargeback` or `representment`; `authorization`.")]
+    currency: str
+    lines: int
+    amount: Annotated[int, Meta(description="Settled by the card network.")]
+    difference: Annotated[int, Meta(description="Settled less expected.")]
+    at_risk: Annotated[int, Meta(description="What may be lost.")]
+
+
+class ListedReport(msgspec.Struct, tag_field="object", tag="reconciliation_report"):
+    """What reconciliation found of a merchant's payments, as of the end of a day (UTC)."""
+
+    id: str
+    as_of: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    run: str
+    created_at: Time
+    totals: list[Settled]
+
+
 class List(msgspec.Struct, tag_field="object", tag="list"):
     """A page of a list, newest first."""
 
@@ -183,6 +205,12 @@ class EntryList(List, tag_field="object", tag="list"):
     """A page of entries, the newest journal's first."""
 
     data: list[Entry]
+
+
+class ReportList(List, tag_field="object", tag="list"):
+    """A page of reports, newest first."""
+
+    data: list[ListedReport]
 
 
 class Sum(msgspec.Struct):

@@ -12,6 +12,7 @@ from tests.functional.api import contract
 from tests.functional.api.functions import Functions, Vault
 from tests.functional.api.merchant import event
 from tests.functional.samples import CARD_FACTS, FRAUD
+from tests.functional.settlements import make_table
 from tests.functional.vault.conftest import create_tables
 from tests.key_stores import file_setting
 
@@ -19,6 +20,7 @@ from tests.key_stores import file_setting
 @pytest.fixture
 def sagas(tables, functions, monkeypatch):
     """Runs a charge's ledger step in place of the state machine, and records the saga's inputs."""
+    make_table()
     inputs = []
 
     def run(charge):

@@ -96,6 +96,7 @@ def test_every_answer_is_a_documented_one_and_none_is_a_fault(case, sagas, real_
         ("GET /api/v1/payments", {200, 400, 401}),
         ("GET /api/v1/balance", {200, 400, 401}),
         ("GET /api/v1/ledger/entries", {200, 400, 401}),
+        ("GET /api/v1/reconciliation/reports", {200, 400, 401}),
     ],
 )
 def test_the_requests_above_were_worth_sending(operation, statuses):

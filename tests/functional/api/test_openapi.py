@@ -19,7 +19,7 @@ def test_every_route_is_described_with_a_title():
     }
 
     assert set(described) == {(route.method.lower(), route.path) for route in app._static_routes + app._dynamic_routes}
-    assert len(described) == 13
+    assert len(described) == 14
     assert all(operation["summary"] for operation in described.values())
 
 

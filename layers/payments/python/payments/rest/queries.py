@@ -97,8 +97,8 @@ def _values(event: APIGatewayProxyEvent, kind: type[Query]) -> Iterator[tuple[st
     raw = event.raw_event
     once = {name: [value] for name, value in (raw.get("queryStringParameters") or {}).items()}
     for name, values in (raw.get("multiValueQueryStringParameters") or once).items():
-        if name not in kind.__struct_fields__ or len(values) != 1:
-            raise _invalid(name if name in kind.__struct_fields__ else None)
+        if name not in kind.__struct_encode_fields__ or len(values) != 1:
+            raise _invalid(name if name in kind.__struct_encode_fields__ else None)
         (text,) = values
         yield name, int(text) if name in kind.integers and _INTEGER.fullmatch(text) else text
 
