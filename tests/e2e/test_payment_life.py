@@ -96,7 +96,7 @@ def test_a_dispute_is_opened_and_ended_and_the_merchant_hears_of_both(cloud, end
 
     opened = cloud.command(payment, "open_dispute", case, reason="fraudulent")
     assert opened["result"] == "done", opened
-    assert cloud.merchant().payment(payment_id).body["status"] == "disputed"
+    assert cloud.merchant(cloud.primary()).payment(payment_id).body["status"] == "disputed"
     assert cloud.merchant().refund(payment_id).status == 409
     assert cloud.command(payment, end, f"{case}-end")["answer"]["status"] == outcome
 
