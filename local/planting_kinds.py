@@ -178,8 +178,8 @@ def _divisible(_: int, row: Row) -> bool:
 def _halves(row: Row, amount: int) -> tuple[Row, Row]:
     """Two lines of a split settlement, of this amount together."""
     first = replace(row, line_ref=f"{row.line_ref}-1", amount=amount // 2, fee=row.fee // 2, sequence=1, count=2)
-    rest = {"amount": amount - first.amount, "fee": row.fee - first.fee}
-    return first, replace(first, line_ref=f"{row.line_ref}-2", sequence=2, **rest)
+    second = replace(first, line_ref=f"{row.line_ref}-2", sequence=2)
+    return first, replace(second, amount=amount - first.amount, fee=row.fee - first.fee)
 
 
 KINDS: dict[str, Callable[[Field], Iterator[Mark]]] = {

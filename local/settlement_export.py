@@ -7,15 +7,16 @@ to be is its own business (`functions/reconciliation/terms.json`).
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Any
+
+import msgspec
 
 BASIS_POINTS = {"amex": 230}
 """What a network takes of a capture, where it is not the usual."""
 
 _USUAL_BASIS_POINTS, _FIXED = 180, 10
 _WHOLE = 10_000
-_NUMBERS = {"amount", "fee", "sequence", "count"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ def read(text: str) -> File:
 
 
 def _row(texts: list[str]) -> Row:
-    named = zip((field.name for field in fields(Row)), texts, strict=True)
-    return Row(**{name: int(text) if name in _NUMBERS else text for name, text in named})
+    return msgspec.convert(dict(zip(Row.__match_args__, texts, strict=True)), Row, strict=False)
 
 
 def _layout_1(file: File) -> str:
@@ -101,3 +101,6 @@ def _layout_1(file: File) -> str:
 
 LAYOUTS = {"1": _layout_1}
 """What writes each layout."""
+
+SUFFIXES = {"1": ".csv"}
+"""How the name of a file of each layout ends."""
