@@ -73,6 +73,7 @@ def _projector() -> Iterator[Row]:
         yield Row(f"projector, journals per second of CPU, {merchants}", found[f"{name}_journals_per_second"], "/s")
         yield Row("  transactional write units per journal", found[f"{name}_transactional_units"], "")
         yield Row("  the history's write units per journal", found[f"{name}_history_units"], "")
+        yield Row("  objects of settlement's feed per journal", found[f"{name}_feed_objects"], "")
 
 
 def _write_units() -> Iterator[Row]:

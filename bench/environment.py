@@ -11,6 +11,7 @@ _SETTINGS = {
     "POWERTOOLS_SERVICE_NAME": "bench",
     "VAULT_TABLE": "vault-tokens",
     "CARD_KEYS_TABLE": "vault-card-keys",
+    "RECONCILIATION_BUCKET": "payments-reconciliation",
     "KEY_STORE": "file:/nowhere",
     "DELIVERY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/1/deliver",
 }

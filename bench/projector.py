@@ -1,8 +1,8 @@
 """What the projector does per journal: `python -m bench.projector`. CPU without the network, and write units by count.
 
 The handler gets a batch of 200 journals, authorizations and captures of charges, all of one merchant or each of
-another one; DynamoDB's answers are canned, below the whole of botocore. Units are those of the requests it makes: a
-balance and a marker are items below 1 KB, everything else has the size that is sent.
+another one; DynamoDB's and S3's answers are canned, below the whole of botocore. Units are those of the requests it
+makes: a balance and a marker are items below 1 KB, everything else has the size that is sent.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,8 @@ _KILOBYTE = 1024
 
 
 def figures() -> dict[str, float]:
-    """By name: journals per second of CPU, transactional write units and the history's write units per journal."""
+    """By name: journals per second of CPU; per journal the transactional write units, the history's write units, and
+    the objects of settlement's feed."""
     silence(logger.handlers)
     found: dict[str, float] = {}
     for name, merchants in (("hot", 1), ("different", BATCH)):
@@ -39,6 +40,7 @@ def figures() -> dict[str, float]:
             app.handler(event, None)
             found[f"{name}_transactional_units"] = sum(map(_transactional, calls)) / BATCH
             found[f"{name}_history_units"] = sum(map(_history, calls)) / BATCH
+            found[f"{name}_feed_objects"] = sum(call == "PutObject" for call, _ in calls) / BATCH
             found[f"{name}_journals_per_second"] = BATCH / (_cpu(event, calls) / 1e3)
     return found
 
@@ -89,7 +91,7 @@ def _record(n: int, journal: Journal) -> dict[str, Any]:
 
 @contextmanager
 def _canned() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """DynamoDB has nothing and takes everything; what it is asked, by operation."""
+    """DynamoDB has nothing, S3 too, and both take everything; what they are asked, by operation."""
     calls: list[tuple[str, dict[str, Any]]] = []
 
     def note(params: dict[str, Any], model: Any, **_: object) -> None:
@@ -97,20 +99,18 @@ def _canned() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
     def answer(request: Any, **_: object) -> Any:
         response: Any = AWSResponse(request.url, 200, HTTPHeaders(), None)
-        response._content = b"{}"
+        response._content = b"{}" if "dynamodb" in request.url else b""
         return response
 
-    hooks: tuple[tuple[str, Callable[..., Any]], ...] = (
-        ("provide-client-params.dynamodb", note),
-        ("before-send.dynamodb", answer),
-    )
-    events: Any = client("dynamodb").meta.events
-    for event, hook in hooks:
+    hooks: tuple[tuple[str, Callable[..., Any]], ...] = (("provide-client-params", note), ("before-send", answer))
+    clients: list[Any] = [client("dynamodb"), client("s3", read_timeout=10)]
+    hooked = [(found.meta.events, event, hook) for found in clients for event, hook in hooks]
+    for events, event, hook in hooked:
         events.register(event, hook)
     try:
         yield calls
     finally:
-        for event, hook in hooks:
+        for events, event, hook in hooked:
             events.unregister(event, hook)
 
 

@@ -12,6 +12,7 @@ os.environ.update(
     REGIONS='{"us-east-1": "", "us-west-2": ""}',
     EVENT_BUS="payments",
     ARCHIVE_BUCKET="payments-ledger-archive",
+    RECONCILIATION_BUCKET="payments-reconciliation",
     CHARGE_STATE_MACHINE_ARN="arn:aws:states:us-east-1:123456789012:stateMachine:payments-charge",
     PUBLIC_KEY_FUNCTION="payments-vault-public-key",
     STORE_FUNCTION="payments-vault-store",

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from functions.projector import arrivals, chunks, dynamodb, feed, history, markers, unbalanced
+from functions.projector import arrivals, chunks, dynamodb, feed, history, markers, settlement_feed, unbalanced
 from functions.projector.chunks import Chunk
 from functions.projector.settings import ProjectorSettings
 from payments import projection
@@ -22,12 +22,19 @@ def project(records: list[dict[str, Any]]) -> int:
     """
     inserted = [record for record in records if arrivals.is_journal(record)]
     counted = markers.counted([arrivals.number_of(record) for record in inserted])
-    history.put(map(arrivals.read, inserted[:counted]))  # perhaps that is where the delivery before this one ended
+    for chunk in chunks.cut(map(arrivals.read, inserted[:counted])):
+        _hand_on(chunk)  # perhaps that is where the delivery before this one ended
     for chunk in chunks.cut(map(arrivals.read, inserted[counted:])):
         unbalanced.report(chunk.arrivals)
         _count(chunk)
-        history.put(chunk.arrivals)
+        _hand_on(chunk)
     return len(inserted) - counted
+
+
+def _hand_on(chunk: Chunk) -> None:
+    """What follows from the chunk once it is counted; may be repeated."""
+    history.put(chunk.arrivals)
+    settlement_feed.put(chunk.arrivals)
 
 
 def _count(chunk: Chunk) -> None:

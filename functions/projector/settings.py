@@ -10,6 +10,7 @@ ROUND = "round"
 class ProjectorSettings(msgspec.Struct, frozen=True, rename="upper"):
     """What the projector writes to."""
 
+    reconciliation_bucket: str
     balances_table: str = "balances"
     accounts_table: str = "accounts"
     proofs_table: str = "proofs"

@@ -66,7 +66,7 @@ def empty():
 
 
 def make_tables():
-    """The platform's tables, as docs/interfaces.md lists them."""
+    """The platform's tables, as docs/interfaces.md lists them, and the bucket that the projector feeds."""
     for model in (PaymentItem, JournalItem, MerchantItem):
         model.create_table(billing_mode="PAY_PER_REQUEST")
     for name, keys in _PLAIN_TABLES.items():
@@ -77,6 +77,8 @@ def make_tables():
             KeySchema=[{"AttributeName": keys[0][0], "KeyType": "HASH"}]
             + [{"AttributeName": key, "KeyType": "RANGE"} for key, _ in keys[1:]],
         )
+    # Straight into moto: most tests make no client of S3.
+    get_backend("s3")["123456789012"]["aws"].create_bucket(os.environ["RECONCILIATION_BUCKET"], "us-east-1")
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def platform(world, monkeypatch):
     region = world.regions[EAST]
     monkeypatch.setattr(region, "bucket", os.environ["ARCHIVE_BUCKET"])
     region.s3.create_bucket(Bucket=region.bucket, ObjectLockEnabledForBucket=True)
+    region.s3.create_bucket(Bucket=os.environ["RECONCILIATION_BUCKET"])
     sequence = iter(range(10**6, 10**7, 7))
 
     def stream(journals, origin=EAST):

@@ -1,7 +1,10 @@
 """A ledger's stream made of random journals, and what it must come to, worked out without the projector's code."""
 
+import gzip
+import json
+import os
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 
 from boto3.dynamodb.types import TypeSerializer
@@ -34,8 +37,10 @@ def random_journal(chance, n):
     merchant_id = merchant(chance.randint(1, 5))
     when = {"phase": chance.choice(PHASES), "currency": chance.choice(("USD", "JPY")), "at": chance.choice(DAYS)}
     made = journal(n, merchant_id, amount=chance.randint(1, 1000), **when)
-    fee = transfer(accounts.merchant(merchant_id), accounts.FEES, chance.randint(0, 9), made.entries[0].currency)
-    return Journal(made.payment_id, made.journal_id, made.kind, made.created_at, (*made.entries, *fee))
+    currency = made.entries[0].currency
+    fee = transfer(accounts.merchant(merchant_id), accounts.FEES, chance.randint(0, 9), currency)
+    cleared = transfer(accounts.network("visa"), accounts.BANK, chance.choice((0, 0, 7)), currency)
+    return Journal(made.payment_id, made.journal_id, made.kind, made.created_at, (*made.entries, *fee, *cleared))
 
 
 def item(found, region=HERE):
@@ -118,6 +123,30 @@ def history():
         (found["account"]["S"], found["position"]["S"]): records.plain(found["journal"]["M"])
         for found in scan("accounts")
     }
+
+
+def settlement_feed():
+    """The objects of settlement's feed, by key: the facts of each, in order."""
+    s3, bucket = clients.client("s3", read_timeout=10), os.environ["RECONCILIATION_BUCKET"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="feed/")
+    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    bodies = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    return {key: [json.loads(line) for line in gzip.decompress(body).splitlines()] for key, body in bodies.items()}
+
+
+def cleared(items):
+    """What the journals add to the clearing accounts, and reserve of and release to customers: amounts by the names
+    that reconciliation knows them by. Written without the code that makes facts; captures and charges only."""
+    found = Counter()
+    for item in items:
+        for entry in item["entries"]:
+            kind = {("network", "posted"): "capture", ("customer", "pending"): "authorization"}
+            kind |= {("customer", "void_pending"): "release"}
+            name = kind.get((entry["account"].split(":")[0], entry["phase"]))
+            if name and entry["side"] == "debit":
+                key = item["payment_id"], item["journal_id"], name, entry["currency"], item["created_at"]
+                found[key] += entry["amount"]
+    return found
 
 
 @contextmanager

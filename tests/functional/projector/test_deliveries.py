@@ -2,6 +2,7 @@
 time, and the end of the function between any two of its calls.
 """
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.projector import chunks, dynamodb, feed
-from payments import clients, proofs
+from payments import accounts, clients, proofs
+from payments.journal import transfer
 from tests.functional.projector.stream import (
+    DAYS,
     HERE,
     Crash,
     balances,
+    cleared,
     crash_at,
     deliver,
     expected,
@@ -23,6 +27,7 @@ from tests.functional.projector.stream import (
     merchant,
     random_stream,
     record,
+    settlement_feed,
 )
 
 
@@ -32,6 +37,17 @@ def check(written):
     assert sorted(map(proofs.canonical, history().values())) == sorted(map(proofs.canonical, written))
     lines = [line for lines in feed.read(feed.first(10_000, 10**9)).values() for line in lines]
     assert sorted(lines) == sorted(proofs.canonical(found) for found in written if found["region"] == HERE)
+    assert fed_to_reconciliation() == cleared(written)
+
+
+def fed_to_reconciliation():
+    """Every fact once, however often it was put."""
+    name = ("payment_id", "journal_id", "kind", "currency", "at")
+    named = {}
+    for fact in (fact for facts in settlement_feed().values() for fact in facts):
+        named.setdefault(tuple(fact[part] for part in name), set()).add(tuple(fact.items()))
+    assert all(len(found) == 1 for found in named.values()), "a fact was told in two ways"
+    return {key: dict(fact)["amount"] for key, (fact,) in named.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +57,15 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(dynamodb, "MOST_WRITES", 3)
 
 
+def captured(found):
+    """The journal, with an amount that a network then owes."""
+    owed = transfer(accounts.network("visa"), accounts.BANK, 7, "USD")
+    return replace(found, entries=(*found.entries, *owed))
+
+
 def different_merchants(length):
     """A stream whose batches take several chunks."""
-    made = [item(journal(n, merchant(n))) for n in range(length)]
+    made = [item(captured(journal(n, merchant(n), at=DAYS[n > 7]))) for n in range(length)]
     return [record(100 + 3 * n, found) for n, found in enumerate(made)], made
 
 
