@@ -18,6 +18,7 @@ os.environ.update(
     STORE_FUNCTION="payments-vault-store",
     SHRED_FUNCTION="payments-vault-shred",
     COMMAND_FUNCTION="payments-ledger-command",
+    BOOK_FUNCTION="payments-ledger-book",
     DETOKENIZE_FUNCTION="payments-vault-detokenize",
     AWS_LAMBDA_FUNCTION_NAME="payments-api",
     RAW_CARDS_ALLOWED="true",
