@@ -33,6 +33,12 @@ class BodyTooLarge(PaymentsError):
     type, status = "invalid_request_error", 413
 
 
+class PermissionDenied(PaymentsError):
+    """Nobody vouches for the caller."""
+
+    type, status = "permission_error", 403
+
+
 class NotFound(PaymentsError):
     """There is no such thing, or it belongs to another merchant: the two look the same."""
 
@@ -53,6 +59,12 @@ class Conflict(PaymentsError):
 
 class PaymentBusy(PaymentsError):
     """Others changed the payment at the same time; nothing was done."""
+
+    type, status, passing = "api_error", 409, True
+
+
+class Busy(PaymentsError):
+    """Others are at work on what this is about; nothing was done."""
 
     type, status, passing = "api_error", 409, True
 

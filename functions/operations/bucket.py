@@ -1,0 +1,47 @@
+"""The store of reconciliation: reports that are read from it, and decisions that are put into it for the next run."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from botocore.exceptions import ClientError
+
+from functions.operations.settings import settings
+from payments import proofs
+from payments.clients import client
+from payments.settlement import part_of
+
+_ABSENT = frozenset({"NoSuchKey", "404"})
+_NAMES = "~"
+"""What is not encoded in the names of an object's key, besides letters, digits, `.`, `_` and `-`."""
+
+
+def report(run: str, extension: str) -> bytes | None:
+    """A run's report: `json`, `csv` or `html`; None when there is none."""
+    try:
+        key = f"runs/{run}/report.{extension}"
+        content: bytes = client("s3").get_object(Bucket=settings().reconciliation_bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _ABSENT:
+            raise
+        return None
+    return content
+
+
+def put_resolution(resolution: Mapping[str, Any]) -> None:
+    """Puts what was decided about a record, which the next run closes; the same again is the same object."""
+    key = _resolution(resolution["network_ref"], resolution["record"])
+    body = proofs.canonical(resolution).encode()
+    client("s3").put_object(Bucket=settings().reconciliation_bucket, Key=key, Body=body)
+
+
+def has_resolution(network_ref: str, record: str) -> bool:
+    """Whether a decision about a record was put."""
+    key = _resolution(network_ref, record)
+    listed = client("s3").list_objects_v2(Bucket=settings().reconciliation_bucket, Prefix=key, MaxKeys=1)
+    return any(found["Key"] == key for found in listed.get("Contents", ()))
+
+
+def _resolution(network_ref: str, record: str) -> str:
+    part = part_of(network_ref, settings().reconciliation_parts)
+    return f"resolutions/{part}/{quote(network_ref, safe=_NAMES)}~{quote(record, safe=_NAMES)}.json"
