@@ -71,7 +71,7 @@ class Reconciliation:
         """Have a run done as of a day, by default today, and wait for its end; its id. Raises `Refused`."""
         name = f"by-hand-{new_key()}"
         asked = {"as_of": as_of} if as_of else {}
-        self._states.start_execution(stateMachineArn=self._machine(), name=name, input=json.dumps(asked))
+        self._states.start_execution(stateMachineArn=self.machine(), name=name, input=json.dumps(asked))
 
         def begun() -> dict[str, Any] | None:
             self._check(name)
@@ -96,16 +96,16 @@ class Reconciliation:
         terms = json.loads(self._read("config/terms.json") or _TERMS.read_bytes())
 
         def of(network: str, currency: str) -> int:
-            merged = {**terms["default"], **terms.get("networks", {}).get(network, {})}
-            by_currency: Mapping[str, int] = merged.get("tolerance", {})
-            return by_currency.get(currency, by_currency.get("*", 0))
+            layers = (terms.get("networks", {}).get(network, {}), terms["default"])
+            named = ((layer.get("tolerance", {}), name) for layer in layers for name in (currency, "*"))
+            return next((int(amounts[name]) for amounts, name in named if name in amounts), 0)
 
         return of
 
-    def records(self, runs: set[str]) -> list[dict[str, Any]]:
-        """Every movement and line whose class is of one of these runs."""
+    def records(self, runs: set[str] | None = None) -> list[dict[str, Any]]:
+        """Every movement and line, or those whose class is of one of these runs."""
         found = (records.plain(item) for page in self._region.scan(SETTLEMENTS) for item in page)
-        return [item for item in found if "class" in item and item.get("run") in runs]
+        return [item for item in found if "class" in item and (runs is None or item["run"] in runs)]
 
     def _begun(self, **wanted: str) -> dict[str, Any] | None:
         """The run that was begun for an execution or a file: the first such."""
@@ -125,7 +125,7 @@ class Reconciliation:
         raise Refused(f"{run['run']} is still under way after {_RUN_SECONDS} s")
 
     def _check(self, execution: str) -> None:
-        arn = f"{self._machine().replace(':stateMachine:', ':execution:')}:{execution}"
+        arn = f"{self.machine().replace(':stateMachine:', ':execution:')}:{execution}"
         found = self._states.describe_execution(executionArn=arn)
         if found["status"] not in ("RUNNING", "SUCCEEDED"):
             raise Refused(f"execution {execution}: {found['status']} {found.get('error')} {found.get('cause')}")
