@@ -27,6 +27,9 @@ TRUNCATED, REPEATED_FILE = "truncated", "repeated_file"
 
 SETTLEMENTS, MACHINE = "settlements", "payments-reconciliation"
 _TERMS = ROOT / "functions" / "reconciliation" / "terms.json"
+Report = dict[str, Any]
+"""See docs/reconciliation.md, "The report"."""
+
 _BEGIN_SECONDS, _RUN_SECONDS = 120, 900
 
 
@@ -79,16 +82,23 @@ class Reconciliation:
 
         return self._over(until(begun, _BEGIN_SECONDS, f"a run as of {as_of}"))
 
-    def report(self, run: str) -> dict[str, Any]:
-        """The run's report."""
-        found: dict[str, Any] = json.loads(self._read(f"runs/{run}/report.json") or b"")
+    def report(self, run: str) -> Report:
+        """The run's report; of a run whose file was refused, or repeated, and which has none, what became of it."""
+        content = self._read(f"runs/{run}/report.json")
+        if content is None:
+            file = json.loads(self._read(f"runs/{run}/file.json") or b"{}")
+            return {"run": run, "match_rate": None, "files": [file], "clearing": []}
+        found: Report = json.loads(content)
         return found
 
-    def save_page(self, run: str, directory: Path) -> Path:
-        """The report as a page, in a file of this directory."""
+    def save_page(self, run: str, directory: Path) -> Path | None:
+        """The report as a page, in a file of this directory; None of a run that has none."""
+        content = self._read(f"runs/{run}/report.html")
+        if content is None:
+            return None
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / f"{run}.html"
-        file.write_bytes(self._read(f"runs/{run}/report.html") or b"")
+        file.write_bytes(content)
         return file
 
     def tolerance(self) -> Tolerance:
@@ -148,10 +158,15 @@ class Reconciliation:
 class Settled:
     """What became of the files: reports of the runs in their order, and what is in the table since."""
 
-    reports: tuple[dict[str, Any], ...]
+    reports: tuple[Report, ...]
     records: tuple[dict[str, Any], ...]
     marks: tuple[Mark, ...]
     deliveries: tuple[Delivery, ...]
+
+    @property
+    def last(self) -> Report:
+        """The report of the last run that matched anything."""
+        return next(report for report in reversed(self.reports) if "as_of" in report)
 
 
 def settle(at: Reconciliation, planted: Planted, layout: str, whole: Mapping[str, int], as_of: str | None) -> Settled:

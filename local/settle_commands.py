@@ -54,8 +54,8 @@ def findings(outcome: settling.Settled) -> Iterator[str]:
         file = files.get(sent.key, {})
         if (file.get("result"), file.get("rejected") or 0) != (sent.result, sent.rejected):
             yield f"{sent.key}: {file or 'in no report'}; to be {sent.result} with {sent.rejected} rows rejected"
-    yield from settle_check.differences(outcome.marks, outcome.records, outcome.reports[-1]["as_of"])
-    for row in outcome.reports[-1]["clearing"]:
+    yield from settle_check.differences(outcome.marks, outcome.records, outcome.last["as_of"])
+    for row in outcome.last["clearing"]:
         if row["drift"]:
             yield f"drift: {row['network']} {row['currency']}: the ledger {row['ledger']}, open {row['open']}"
 
@@ -84,8 +84,8 @@ def _settle(
     for table in _tables(outcome):
         console.print(table)
     for report in outcome.reports:
-        page = reconciliation.save_page(report["run"], at.path("reconciliation"))
-        console.print(f"{report['run']}: {page}", markup=False, soft_wrap=True)
+        if page := reconciliation.save_page(report["run"], at.path("reconciliation")):
+            console.print(f"{report['run']}: {page}", markup=False, soft_wrap=True)
     return outcome
 
 
@@ -106,14 +106,14 @@ def _tables(outcome: settling.Settled) -> Iterator[Table]:
     for report in outcome.reports:
         for file in report["files"] or [{}]:
             told = [str(file.get(name, "")) for name in ("key", "result", "rows", "rejected")]
-            runs.add_row(report["run"], report["as_of"], *told, _rate(report["match_rate"]))
+            runs.add_row(report["run"], report.get("as_of", ""), *told, _rate(report["match_rate"]))
     yield runs
     classes = Table("class", "currency", "records", "settled", "difference", "at risk", title="Minor units")
     for (class_, currency), sums in sorted(_sums(outcome.records).items()):
         classes.add_row(class_, currency, *(str(sums[name]) for name in _SUMMED))
     yield classes
     clearing = Table("network", "currency", "ledger", "open", "drift", title="Clearing accounts, in minor units")
-    for row in outcome.reports[-1]["clearing"]:
+    for row in outcome.last["clearing"]:
         clearing.add_row(*(str(row[name]) for name in ("network", "currency", "ledger", "open", "drift")))
     yield clearing
 
@@ -134,7 +134,7 @@ def _rate(per_100_000: int | None) -> str:
 
 
 def _well(outcome: settling.Settled) -> str:
-    as_of = outcome.reports[-1]["as_of"]
+    as_of = outcome.last["as_of"]
     waiting = len(list(settle_check.waiting(outcome.marks, outcome.records, as_of)))
     later = f" Not due yet: {waiting} (--as-of a later day)." if waiting else ""
     return f"As planted, and nothing else is open.{later}"
