@@ -1,0 +1,82 @@
+"""What the next run must know: what this one tells, and what it does not tell again but still counts.
+
+The first is the file of the results itself, under another name; the second is a file of rows of the same form.
+"""
+
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from functions.reconciliation import classes, rows
+from functions.reconciliation.database import text
+from functions.reconciliation.loading import REMEMBERED_DAYS
+
+
+def keep(connection: DuckDBPyConnection, results: Path, told: Path, kept: Path, as_of: date) -> None:
+    """Writes both files."""
+    told.unlink(missing_ok=True)
+    try:
+        os.link(results, told)
+    except OSError:  # two file systems
+        shutil.copyfile(results, told)
+    connection.execute(f"COPY ({_kept(results, as_of)}) TO {text(kept)} (FORMAT parquet)")
+
+
+def _kept(results: Path, as_of: date) -> str:
+    parts = (_records(results, as_of), _authorizations(), _releases(as_of), _members(results, as_of))
+    return " UNION ALL ".join(f"({part})" for part in parts)
+
+
+def _records(results: Path, as_of: date) -> str:
+    """What earlier runs told, of movements of which this one tells nothing."""
+    return f"""
+        SELECT {rows.names()} FROM state
+        ANTI JOIN (SELECT network_ref, type, movement FROM read_parquet({text(results)})) USING (network_ref, type, movement)
+        WHERE role = 'record' AND type <> 'authorization' AND (closed_on IS NULL OR closed_on > {_forgotten(as_of)})
+    """
+
+
+def _authorizations() -> str:
+    """With what the results say of them; those that are not told yet have no class."""
+    columns = {name: name for name in ("network_ref", "merchant_id", "payment_id", "shard", "currency", "day")}
+    columns |= {"type": "'authorization'", "movement": "''", "expected": "amount", "role": "'authorization'"}
+    columns |= {"class": "class", "note": "note", "withdrawn": "false"}
+    return f"SELECT {rows.projected(columns)} FROM pending_told"
+
+
+def _releases(as_of: date) -> str:
+    day = classes.day(as_of)
+    both = f"""
+        SELECT network_ref, payment_id, merchant_id, shard, currency, day, {day} AS closed_on FROM new_facts WHERE kind = 'release'
+        UNION ALL SELECT network_ref, payment_id, merchant_id, shard, currency, day, closed_on FROM state
+        WHERE role = 'release' AND closed_on > {_forgotten(as_of)}
+    """
+    same = ("network_ref", "payment_id", "merchant_id", "shard", "currency", "day", "closed_on")
+    columns = {name: name for name in same} | {
+        "type": "'release'",
+        "movement": "''",
+        "role": "'release'",
+        "withdrawn": "false",
+    }
+    return f"""
+        SELECT {rows.projected(columns)} FROM ({both})
+        QUALIFY row_number() OVER (PARTITION BY network_ref ORDER BY closed_on, day) = 1
+    """
+
+
+def _members(results: Path, as_of: date) -> str:
+    """Those of open batches, and all others for as long as their batch may come."""
+    columns = {name: name for name in ("network", "type", "batch_ref", "currency", "closed_on")}
+    columns |= {"network_ref": "'batch:' || batch_ref", "record": "line_id", "settled": "amount", "role": "'member'"}
+    still_open = f"SELECT network, batch_ref FROM read_parquet({text(results)}) WHERE class = 'batch_mismatch'"
+    return f"""
+        SELECT {rows.projected({**columns, "withdrawn": "false"})} FROM members
+        WHERE closed_on > {_forgotten(as_of)} OR (network, batch_ref) IN ({still_open})
+    """
+
+
+def _forgotten(as_of: date) -> str:
+    return classes.day(as_of - timedelta(days=REMEMBERED_DAYS))
