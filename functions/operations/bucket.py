@@ -12,8 +12,8 @@ from payments.clients import client
 from payments.settlement import part_of
 
 _ABSENT = frozenset({"NoSuchKey", "404"})
-_NAMES = "~"
-"""What is not encoded in the names of an object's key, besides letters, digits, `.`, `_` and `-`."""
+_BATCH = "batch:"
+"""What the reference of a batch line begins with in the table; its part is that of the rest."""
 
 
 def report(run: str, extension: str) -> bytes | None:
@@ -30,18 +30,22 @@ def report(run: str, extension: str) -> bytes | None:
 
 def put_resolution(resolution: Mapping[str, Any]) -> None:
     """Puts what was decided about a record, which the next run closes; the same again is the same object."""
-    key = _resolution(resolution["network_ref"], resolution["record"])
+    key = _resolution(resolution["network_ref"], resolution["record"], resolution["type"])
     body = proofs.canonical(resolution).encode()
     client("s3").put_object(Bucket=settings().reconciliation_bucket, Key=key, Body=body)
 
 
-def has_resolution(network_ref: str, record: str) -> bool:
+def has_resolution(network_ref: str, record: str, kind: str) -> bool:
     """Whether a decision about a record was put."""
-    key = _resolution(network_ref, record)
+    key = _resolution(network_ref, record, kind)
     listed = client("s3").list_objects_v2(Bucket=settings().reconciliation_bucket, Prefix=key, MaxKeys=1)
     return any(found["Key"] == key for found in listed.get("Contents", ()))
 
 
-def _resolution(network_ref: str, record: str) -> str:
-    part = part_of(network_ref, settings().reconciliation_parts)
-    return f"resolutions/{part}/{quote(network_ref, safe=_NAMES)}~{quote(record, safe=_NAMES)}.json"
+def _resolution(network_ref: str, record: str, kind: str) -> str:
+    """The key: both names are percent-encoded, the first also where it has the `~` that parts them."""
+    part = part_of(
+        network_ref.removeprefix(_BATCH) if kind == "batch" else network_ref, settings().reconciliation_parts
+    )
+    first = quote(network_ref, safe="").replace("~", "%7E")
+    return f"resolutions/{part}/{first}~{quote(record, safe='')}.json"

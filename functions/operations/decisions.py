@@ -142,7 +142,7 @@ def _shard(record: Record) -> int:
 
 def _still_ours(command: Command, claim: Claim) -> None:
     """Raises `Busy`, and gives the decision up, when a run has come to the record before it was in the store."""
-    if bucket.has_resolution(command.network_ref, command.record):
+    if bucket.has_resolution(command.network_ref, command.record, claim["type"]):
         return
     record = table.read(command.network_ref, command.record)
     if record is not None and record["run"] == claim["run"]:
@@ -182,7 +182,7 @@ def _answer(command: Command, claim: Claim, done: str) -> Answered:
 def _object(claim: Claim, line: str) -> dict[str, Any]:
     """What the next run reads of the decision about one record."""
     told = {name: value for name, value in claim.items() if name not in ("key", "records", "run", "shard")}
-    return {**told, "record": line}
+    return {**told, "record": line, "note": f"{claim['action']}: {claim['reason']}"}
 
 
 def _resolution(claim: Claim, state: str) -> str:

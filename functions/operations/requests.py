@@ -37,7 +37,7 @@ class Comment(Body, frozen=True):
     text: Text
 
 
-class Resolve(Body, frozen=True):
+class Resolve(Body, frozen=True, omit_defaults=True):
     """What is decided about it, and why; `until` a day to wait for, `amount` what a merchant is given or loses."""
 
     action: Literal["accept", "adjust", "wait", "dispute"]
