@@ -140,7 +140,7 @@ class Reconciliation:
         if found["status"] not in ("RUNNING", "SUCCEEDED"):
             raise Refused(f"execution {execution}: {found['status']} {found.get('error')} {found.get('cause')}")
 
-    def _machine(self) -> str:
+    def machine(self) -> str:
         machines = self._states.list_state_machines()["stateMachines"]
         return str(next(found["stateMachineArn"] for found in machines if found["name"] == MACHINE))
 
