@@ -7,16 +7,28 @@ to be is its own business (`functions/reconciliation/terms.json`).
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import msgspec
+
+from payments.money import InvalidMoney, exponent
 
 BASIS_POINTS = {"amex": 230}
 """What a network takes of a capture, where it is not the usual."""
 
 _USUAL_BASIS_POINTS, _FIXED = 180, 10
 _WHOLE = 10_000
+_CONTROL_DECIMALS = 4
+_UNKNOWN_DECIMALS = 2
+_NAMES_2 = {
+    "capture": "SALE",
+    "refund": "CRDT",
+    "chargeback": "CHBK",
+    "representment": "REPR",
+    "fee": "FEES",
+    "batch": "BTCH",
+}
 
 
 @dataclass(frozen=True)
@@ -93,14 +105,62 @@ def _layout_1(file: File) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("H", 1, file.network, file.settled_on, file.reference))
-    writer.writerows(("L", *astuple(row)) for row in file.rows)
+    writer.writerows(("L", *astuple(replace(row, reason=_one_line(row.reason)))) for row in file.rows)
     sums = (sum(row.amount for row in file.rows), sum(row.fee for row in file.rows))
     writer.writerow(("T", len(file.rows), *sums))
     return text.getvalue()
 
 
-LAYOUTS = {"1": _layout_1}
+def _layout_2(file: File) -> str:
+    """Separated by `|`, major units: a header, a line for each row, and a trailer with their number and control sum."""
+    lines = [("FH", file.network, _day(file.settled_on), file.reference)]
+    lines += [
+        (
+            *(
+                "FD",
+                row.line_ref,
+                _NAMES_2.get(row.type, row.type),
+                row.network_ref,
+                row.movement,
+                _day(row.settled_on),
+            ),
+            *(row.currency, _major(row.amount, row.currency), _major(row.fee, row.currency)),
+            *(f"{row.sequence}/{row.count}", row.batch_ref, row.case_ref, _one_line(row.reason).replace("|", " ")),
+        )
+        for row in file.rows
+    ]
+    control = sum(row.amount * 10 ** (_CONTROL_DECIMALS - _decimals(row.currency)) for row in file.rows)
+    lines.append(("FT", str(len(file.rows)), _point(control, _CONTROL_DECIMALS)))
+    return "".join("|".join(line) + "\n" for line in lines)
+
+
+def _one_line(text: str) -> str:
+    """A row is one line: what breaks lines becomes a space."""
+    return " ".join(text.splitlines())
+
+
+def _day(day: str) -> str:
+    return day.replace("-", "")
+
+
+def _major(amount: int, currency: str) -> str:
+    return _point(amount, _decimals(currency))
+
+
+def _point(amount: int, decimals: int) -> str:
+    whole, rest = divmod(abs(amount), 10**decimals)
+    return f"{'-' if amount < 0 else ''}{whole}" + (f".{rest:0{decimals}}" if decimals else "")
+
+
+def _decimals(currency: str) -> int:
+    try:
+        return exponent(currency)
+    except InvalidMoney:
+        return _UNKNOWN_DECIMALS
+
+
+LAYOUTS = {"1": _layout_1, "2": _layout_2}
 """What writes each layout."""
 
-SUFFIXES = {"1": ".csv"}
+SUFFIXES = {"1": ".csv", "2": ".txt"}
 """How the name of a file of each layout ends."""
