@@ -13,6 +13,7 @@ Context values (``cdk synth --context name=value``):
 - ``peers``: JSON object, every region to the endpoint URL of its AWS API, ``""`` for AWS itself
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
 - ``alarm_email``: who is told of alarms; nobody by default
+- ``at_risk_limit``: minor units at risk in one run of reconciliation above which an alarm is raised (default 1,000,000)
 - ``account``: AWS account; default is the account of the CLI's credentials
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cdk import key_store
-from cdk.context import ConfigError, Context, by_region, flag, https, text
+from cdk.context import ConfigError, Context, by_region, flag, https, text, whole
 from cdk.key_store import CloudHsm
 
 Environment = Literal["local", "production"]
@@ -54,6 +55,10 @@ class FunctionSpec:
     """Executions at a time, kept free for the function and never exceeded. The vault's functions all have a figure:
     nobody else's load may starve them, and a stolen right to invoke one is worth no more than that. The notary has one
     because two at a time would only be in each other's way."""
+    disk_mb: int | None = None
+    """The temporary disk, where it is not Lambda's own 512 MB."""
+    batch: bool = False
+    """It works through files: locally, too, it may take as long as it may on AWS."""
 
     @property
     def folder(self) -> str:
@@ -66,6 +71,11 @@ _ONE_CPU_MB = 1769
 
 # The charge path buys CPU, which costs less than the time it saves.
 _CHARGE_PATH_MB = _ONE_CPU_MB
+
+_LARGEST_DISK_MB = 10_240
+
+_SORTING_MB = 3 * _ONE_CPU_MB
+"""DuckDB's 3 GB, and room for what it does not count and for Python."""
 
 SEVEN_YEARS_DAYS = 7 * 365 + 2
 """With as many leap days as seven years can have."""
@@ -94,6 +104,18 @@ FUNCTIONS = {
     "payments-notary": FunctionSpec("functions.projector.app.notarize", _ONE_CPU_MB, 120, reserved=1),
     "payments-sweeper": FunctionSpec("functions.sweeper.app.handler", 1024, 60),
     "payments-ledger-audit": FunctionSpec("functions.sweeper.app.audit", _ONE_CPU_MB, 840),
+    "payments-reconciliation-begin": FunctionSpec("functions.reconciliation.app.begin", 512, 60, batch=True),
+    "payments-reconciliation-ingest": FunctionSpec(
+        "functions.reconciliation.app.ingest", _SORTING_MB, 840, disk_mb=_LARGEST_DISK_MB, batch=True
+    ),
+    "payments-reconciliation-compact": FunctionSpec(
+        "functions.reconciliation.app.compact", _SORTING_MB, 840, disk_mb=_LARGEST_DISK_MB, batch=True
+    ),
+    "payments-reconciliation-match": FunctionSpec(
+        "functions.reconciliation.app.match", _SORTING_MB, 840, disk_mb=_LARGEST_DISK_MB, batch=True
+    ),
+    "payments-reconciliation-report": FunctionSpec("functions.reconciliation.app.report", _ONE_CPU_MB, 840, batch=True),
+    "payments-operations": FunctionSpec("functions.operations.app.handler", 1024, 28),
 }
 """Every Lambda function of the platform (docs/interfaces.md)."""
 
@@ -139,13 +161,23 @@ class Config:
     metric_math: bool
     log_retention_days: int
     function_timeout_s: int | None
-    """One time-out for every function, in place of each one's own."""
+    """One time-out for every function but the batches', in place of each one's own."""
     visibility_factor: int
     """A queue's visibility time-out in function time-outs. AWS asks for 6, so that a throttled poller does not
     make a message visible while it is still being worked on."""
     worker_concurrency: int
     stream_window_s: int
     """How long the projector's event source gathers records before it calls: fuller batches are cheaper ones."""
+    reconciliation_parts: int
+    """Into how many parts reconciliation divides what it compares; fixed for the life of its store."""
+    lease_minutes: int
+    """After how long without a sign of life another execution goes on with a run of reconciliation."""
+    drift_seconds: int
+    """How long reconciliation's report waits for the projector to count what the run has booked."""
+    duckdb_memory: str
+    duckdb_threads: int
+    at_risk_limit: int
+    """Minor units at risk in one run above which somebody is told at once."""
     card_attempts_per_hour: int
     """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
 
@@ -169,7 +201,8 @@ class Config:
 
     def timeout_s(self, function: str) -> int:
         """Seconds a function may run."""
-        return self.function_timeout_s or FUNCTIONS[function].timeout_s
+        spec = FUNCTIONS[function]
+        return spec.timeout_s if spec.batch else self.function_timeout_s or spec.timeout_s
 
     def reserved_concurrency(self, function: str) -> int | None:
         """Executions at a time that are a function's own; None if it takes what there is."""
@@ -215,6 +248,12 @@ def read(context: Context) -> Config:
         visibility_factor=1 if local else 6,  # a failed delivery is seen again in seconds
         worker_concurrency=4 if local else 1000,
         stream_window_s=0 if local else 1,  # locally, tests wait for balances
+        reconciliation_parts=4 if local else 128,
+        lease_minutes=1 if local else 30,
+        drift_seconds=20 if local else 60,
+        duckdb_memory="500MB" if local else "3GB",
+        duckdb_threads=1 if local else 3,
+        at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
     )
 

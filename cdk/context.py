@@ -37,6 +37,16 @@ def flag(context: Context, name: str, *, default: bool) -> bool:
     return str(value).lower() == "true"
 
 
+def whole(context: Context, name: str, *, default: int) -> int:
+    """A number, 0 or more."""
+    value = context(name)
+    if value is None:
+        return default
+    if not str(value).isdecimal():
+        raise ConfigError(f"{name} must be a whole number, 0 or more, not {value!r}")
+    return int(value)
+
+
 def by_region(context: Context, name: str, regions: Collection[str]) -> dict[str, str]:
     """A JSON object with exactly these regions; empty where there is no value."""
     value = context(name)

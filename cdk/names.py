@@ -10,6 +10,7 @@ SHARDS = "shards"
 BALANCES = "balances"
 ACCOUNTS = "accounts"
 PROOFS = "proofs"
+SETTLEMENTS = "settlements"
 FRAUD_PROFILES = "fraud-profiles"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
@@ -17,11 +18,15 @@ VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
 
 PENDING_INDEX = "pending"
 MERCHANT_INDEX = "merchant"
+UNMATCHED_INDEX = "unmatched"
 
 BUS = "payments"
 SAGA = "payments-charge"
 BALANCE_CHECK = "payments-balance-check"
+RECONCILIATION = "payments-reconciliation"
 API = "payments"
+OPERATIONS = "payments-operations"
+"""The operators' function, and its API."""
 API_STAGE = "live"
 STORE_A_CARD = "/api/v1/tokens/POST"
 ALARM_TOPIC = "payments-alarms"
@@ -45,6 +50,11 @@ METRICS = "payments"
 """Namespace of the metrics that the functions write themselves. Those below have no dimensions."""
 UNBALANCED = "UnbalancedJournals"
 CONTRADICTIONS = "LedgerContradictions"
+MATCH_RATE = "ReconciliationMatchRate"
+AT_RISK = "ReconciliationAtRisk"
+DRIFT = "ReconciliationDrift"
+FILES_REFUSED = "SettlementFilesRefused"
+FEED_DAMAGED = "FeedObjectsDamaged"
 
 
 def dead_letters(worker: str) -> str:
@@ -80,24 +90,39 @@ def bus_arn(scope: Construct) -> str:
 
 def saga_arn(scope: Construct) -> str:
     """ARN of the charge saga in the scope's region."""
-    return _arn(scope, "states", "stateMachine", SAGA, ArnFormat.COLON_RESOURCE_NAME)
+    return machine_arn(scope, SAGA)
 
 
-def balance_check_arn(scope: Construct) -> str:
-    """ARN of the balance check in the scope's region."""
-    return _arn(scope, "states", "stateMachine", BALANCE_CHECK, ArnFormat.COLON_RESOURCE_NAME)
+def machine_arn(scope: Construct, machine: str) -> str:
+    """ARN of a state machine in the scope's region."""
+    return _arn(scope, "states", "stateMachine", machine, ArnFormat.COLON_RESOURCE_NAME)
 
 
-def balance_check_runs(scope: Construct, separator: str = ":") -> str:
-    """ARN of all executions of the balance check in the scope's region; with ``/`` of all those of its map."""
-    run = f"{BALANCE_CHECK}{separator}*"
-    return _arn(scope, "states", "execution", run, ArnFormat.COLON_RESOURCE_NAME)
+def machine_runs(scope: Construct, machine: str, separator: str = ":") -> str:
+    """ARN of all executions of a state machine in the scope's region; with ``/`` of all those of its map."""
+    return _arn(scope, "states", "execution", f"{machine}{separator}*", ArnFormat.COLON_RESOURCE_NAME)
 
 
 def archive(scope: Construct) -> str:
     """Name of the bucket that has the proof of the ledger's journals written in the scope's region."""
     stack = Stack.of(scope)
     return f"payments-ledger-archive-{stack.account}-{stack.region}"
+
+
+def settlement_store(scope: Construct) -> str:
+    """Name of reconciliation's bucket in the scope's region."""
+    stack = Stack.of(scope)
+    return f"{RECONCILIATION}-{stack.account}-{stack.region}"
+
+
+def settlement_objects(scope: Construct, *prefixes: str) -> list[str]:
+    """ARNs of all objects below these prefixes (``feed/``) of reconciliation's bucket."""
+    return [f"{settlement_store_arn(scope)}/{prefix}*" for prefix in prefixes]
+
+
+def settlement_store_arn(scope: Construct) -> str:
+    """ARN of reconciliation's bucket in the scope's region."""
+    return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope)}"
 
 
 def alarm_topic_arn(scope: Construct) -> str:

@@ -13,7 +13,9 @@ from cdk.stacks.charge import ChargeStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.fraud import FraudStack
 from cdk.stacks.observability import ObservabilityStack
+from cdk.stacks.operations import OperationsStack
 from cdk.stacks.proof import ProofStack
+from cdk.stacks.reconciliation import ReconciliationStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
 from cdk.stacks.workers import WorkersStack
@@ -24,9 +26,10 @@ S = TypeVar("S", bound=Stack)
 class PlatformStage(Stage):
     """One stack per bounded context, called ``payments-<context>``.
 
-    Stacks know one another's resources by name, so they deploy side by side, with two exceptions. What has no name is
-    handed over: streams to who reads them, the vault's keys and network to its functions. And whoever calls the vault
-    waits for it, to be entered in its functions' resource policies.
+    Stacks know one another's resources by name, so they deploy side by side, with three exceptions. What has no name is
+    handed over: streams to who reads them, the vault's keys and network to its functions. Whoever calls the vault waits
+    for it, to be entered in its functions' resource policies. And the operators' API waits for the merchants', which
+    sets the role that API Gateway logs with.
     """
 
     def __init__(self, scope: Construct, region: str, *, config: Config) -> None:
@@ -42,15 +45,18 @@ class PlatformStage(Stage):
             return
         vault = make(VaultStack, "vault", base=base)
         data = make(DataStack, "data")
+        api = make(ApiStack, "api")
         callers = (
             make(WorkersStack, "workers", ledger_stream_arn=data.ledger_stream_arn),
             make(ChargeStack, "charge"),
-            make(ApiStack, "api"),
+            api,
         )
         for caller in callers:
             caller.add_stack_dependency(vault)
+        make(OperationsStack, "operations").add_stack_dependency(api)
         make(FraudStack, "fraud")
         make(ProofStack, "proof")
+        make(ReconciliationStack, "reconciliation")
         make(ObservabilityStack, "observability")
         if config.audit_trail:
             make(AuditStack, "audit", watched_keys=base.watched_keys())

@@ -22,6 +22,8 @@ from local.processes import RUN_VARIABLE, Run, tail
 from local.settings import ACCOUNT, REGIONS, ROOT, Settings
 
 API_STACK = "payments-api"
+OPERATIONS_STACK = "payments-operations"
+API_STAGE = "live"
 _SOURCES = ("cdk", "functions", "layers", "statemachines", "models", "cdk.json", "package-lock.json", "requirements")
 _IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules"}
 _NODE = ROOT / "node_modules" / ".bin"
@@ -82,10 +84,19 @@ def deploy_region(at: Settings, run: Run, region: str) -> None:
 
 
 def api_base(at: Settings, region: str) -> str:
-    """Where the emulator answers for the region's REST API, from the outputs of its stack."""
-    stack = aws(at, "cloudformation", region).describe_stacks(StackName=API_STACK)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    return f"{at.aws_url(region)}/restapis/{outputs['ApiId']}/{outputs['ApiStage']}/_user_request_"
+    """Where the emulator answers for the region's merchants' API, from the outputs of its stack."""
+    return _base(at, region, API_STACK, "ApiId")
+
+
+def operations_base(at: Settings, region: str) -> str:
+    """The same for the operators' API."""
+    return _base(at, region, OPERATIONS_STACK, "OperationsApiId")
+
+
+def _base(at: Settings, region: str, stack: str, output: str) -> str:
+    (described,) = aws(at, "cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
+    outputs = {found["OutputKey"]: found["OutputValue"] for found in described["Outputs"]}
+    return f"{at.aws_url(region)}/restapis/{outputs[output]}/{API_STAGE}/_user_request_"
 
 
 def aws(at: Settings, service: str, region: str, read_timeout: int = 60) -> Any:

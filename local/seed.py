@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from local import webhook_inbox
 from local.client import until
-from local.deploy import aws
+from local.deploy import aws, operations_base
 from local.settings import REGIONS, Settings
 from payments import clock, identifiers, signing
 from payments.merchants import api_key_kind, new_api_key
@@ -89,7 +89,14 @@ def await_arrival(at: Settings, merchant: Merchant) -> None:
 def write_endpoints(at: Settings, demo: Merchant) -> Path:
     """Write `endpoints.json`, from which any client knows where everything is."""
     file = at.path("endpoints.json")
-    regions = {region: {"api": at.gateway_url(region), "aws": at.aws_url(region)} for region in REGIONS}
+    regions = {
+        region: {
+            "api": at.gateway_url(region),
+            "aws": at.aws_url(region),
+            "operations": operations_base(at, region),
+        }
+        for region in REGIONS
+    }
     file.touch(mode=0o600)
     file.write_text(
         json.dumps(

@@ -26,6 +26,7 @@ class Archive(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
         super().__init__(scope, construct_id)
+        self.access_log = self._access_log() if config.audit_trail else None
         days = Duration.days(config.archive_days)
         lock = s3.ObjectLockRetention
         self.bucket = s3.Bucket(
@@ -40,7 +41,7 @@ class Archive(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=config.enforce_tls,
             lifecycle_rules=[_grow_cold()],
-            server_access_logs_bucket=self._access_log() if config.audit_trail else None,
+            server_access_logs_bucket=self.access_log,
             removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
         )
         if config.guards_history:

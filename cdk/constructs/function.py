@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -74,6 +74,7 @@ class PaymentsFunction(Construct):
             layers=[*_layers(self, config, spec.folder, domain, wheels, finish_wheels), *layers],
             memory_size=spec.memory_mb,
             timeout=Duration.seconds(config.timeout_s(name)),
+            ephemeral_storage_size=Size.mebibytes(spec.disk_mb) if spec.disk_mb else None,
             reserved_concurrent_executions=config.reserved_concurrency(name),
             role=self.role.without_policy_updates(),
             log_group=log_group,

@@ -85,8 +85,14 @@ def alarm(
     metric: cloudwatch.IMetric,
     threshold: float = 0,
     periods: int = 1,
+    below: bool = False,
 ) -> cloudwatch.Alarm:
-    """An alarm that tells the platform's topic when the metric exceeds the threshold; no data is good news."""
+    """An alarm that tells the platform's topic when the metric exceeds the threshold, or is ``below`` it; no data is
+    good news."""
+    exceeds, falls = (
+        cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+    )
     made = cloudwatch.Alarm(
         scope,
         construct_id,
@@ -95,7 +101,7 @@ def alarm(
         metric=metric,
         threshold=threshold,
         evaluation_periods=periods,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        comparison_operator=falls if below else exceeds,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     tell(made)

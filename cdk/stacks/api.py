@@ -3,18 +3,18 @@
 import json
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from cdk import names
 from cdk.config import REGIONS, Config
 from cdk.constructs.firewall import web_acl
-from cdk.constructs.function import PaymentsFunction, let_invoke, retention
+from cdk.constructs.function import PaymentsFunction, let_invoke
 from cdk.constructs.nag import acknowledge
+from cdk.constructs.rest_api import ACCESS_LOG_FIELDS, add_errors, rest_api, route_limits
 
 VAULT_FUNCTIONS = {
     "PUBLIC_KEY_FUNCTION": "payments-vault-public-key",
@@ -32,10 +32,6 @@ BURST_LIMIT = 100_000
 STORE_RATE_LIMIT = RATE_LIMIT // 100
 STORE_BURST_LIMIT = BURST_LIMIT // 100
 
-TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
-"""TLS 1.3, or 1.2 with forward secrecy only: the strictest that clients without TLS 1.3 can use. API Gateway's own
-default for a regional API is TLS 1.0 and newer."""
-
 AUTHORIZER_CACHE_S = 60
 """How long a revoked key may still be accepted."""
 
@@ -49,6 +45,7 @@ MERCHANTS_ROUTES = {
     "payments/{id}/refunds": ("GET",),
     "balance": ("GET",),
     "ledger/entries": ("GET",),
+    "reconciliation/reports": ("GET",),
     "tokens": ("POST",),
     "tokens/{token}": ("DELETE",),
 }
@@ -66,19 +63,9 @@ GATEWAY_ERRORS = {
     "DEFAULT_5XX": (None, "api_error", "internal_error", "Something went wrong on our side. Retry with the same key."),
 }
 
-# The route's template instead of the path, no query, no headers: a card number typed into a URL reaches no log.
-ACCESS_LOG_FIELDS = {
-    "request_id": "$context.requestId",
-    "time": "$context.requestTimeEpoch",
-    "method": "$context.httpMethod",
-    "route": "$context.resourcePath",
-    "status": "$context.status",
+ACCESS_LOG = {
+    **ACCESS_LOG_FIELDS,
     "merchant_id": "$context.authorizer.merchant_id",
-    "latency_ms": "$context.responseLatency",
-    "integration_latency_ms": "$context.integrationLatency",
-    "response_bytes": "$context.responseLength",
-    "ip": "$context.identity.sourceIp",
-    "error_type": "$context.error.responseType",
     "waf": "$context.wafResponseCode",
 }
 
@@ -91,7 +78,7 @@ class ApiStack(Stack):
         self._config = config
         api = self._rest_api()
         self._routes(api, self._api_function().function, self._authorizer())
-        self._errors(api)
+        add_errors(api, GATEWAY_ERRORS)
         if config.web_acl:
             acl = web_acl(self, "Firewall")
             wafv2.CfnWebACLAssociation(
@@ -113,6 +100,7 @@ class ApiStack(Stack):
                 "SHARDS_TABLE": names.SHARDS,
                 "BALANCES_TABLE": names.BALANCES,
                 "ACCOUNTS_TABLE": names.ACCOUNTS,
+                "SETTLEMENTS_TABLE": names.SETTLEMENTS,
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
                 **VAULT_FUNCTIONS,
                 "COMMAND_FUNCTION": names.COMMAND,
@@ -140,6 +128,12 @@ class ApiStack(Stack):
             names.index_arn(self, names.PAYMENTS, names.MERCHANT_INDEX),
             *(names.table_arn(self, table) for table in ranges),
         )
+        # Merchants' reports, and none of the operators' or of the discrepancies beside them.
+        function.allow(
+            ("dynamodb:GetItem", "dynamodb:Query"),
+            names.table_arn(self, names.SETTLEMENTS),
+            **{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "report#mer_*"}},
+        )
 
     def _authorizer(self) -> apigateway.RequestAuthorizer:
         function = PaymentsFunction(
@@ -159,41 +153,24 @@ class ApiStack(Stack):
         )
 
     def _rest_api(self) -> apigateway.RestApi:
-        """The API and its one stage.
-
-        The stage is not traced: its trace would hold the URL of a request, and somebody may type a card number into
-        it. The traces of the functions and of the saga begin behind it.
-        """
-        log = logs.LogGroup(
+        api = rest_api(
             self,
-            "AccessLog",
-            retention=retention(self._config),
-            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
-        )
-        api = apigateway.RestApi(
-            self,
-            "RestApi",
-            rest_api_name=names.API,
+            config=self._config,
+            name=names.API,
             description="The merchants' API",
-            endpoint_types=[apigateway.EndpointType.REGIONAL],
-            cloud_watch_role=True,
-            cloud_watch_role_removal_policy=RemovalPolicy.DESTROY,
-            deploy_options=apigateway.StageOptions(
-                stage_name=names.API_STAGE,
-                throttling_rate_limit=RATE_LIMIT,
-                throttling_burst_limit=BURST_LIMIT,
-                method_options={names.STORE_A_CARD: _method(STORE_RATE_LIMIT, STORE_BURST_LIMIT)},
-                access_log_destination=apigateway.LogGroupLogDestination(log),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG_FIELDS)),
-                logging_level=apigateway.MethodLoggingLevel.OFF,
-                data_trace_enabled=False,
-                metrics_enabled=True,
-                tracing_enabled=False,
-            ),
+            rate_limit=RATE_LIMIT,
+            burst_limit=BURST_LIMIT,
+            access_log=json.dumps(ACCESS_LOG),
+            method_options={names.STORE_A_CARD: route_limits(STORE_RATE_LIMIT, STORE_BURST_LIMIT)},
+            owns_log_role=True,
         )
-        if self._config.enforce_tls:
-            _refuse_old_tls(api)
-        self._acknowledge(api)
+        acknowledge(api, "AwsSolutions-COG4", "merchants authenticate with API keys, not as users of a pool")
+        acknowledge(
+            api,
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+            "AmazonAPIGatewayPushToCloudWatchLogs]",
+            "API Gateway's one role per account and region to write access logs",
+        )
         return api
 
     def _routes(
@@ -221,44 +198,3 @@ class ApiStack(Stack):
         acknowledge(key, "AwsSolutions-APIG4", "a public key is for everybody")
         preflight = resource.add_cors_preflight(allow_origins=["*"], allow_methods=["GET"], allow_headers=["Accept"])
         acknowledge(preflight, "AwsSolutions-APIG4", "browsers send no credentials with a preflight request")
-
-    def _errors(self, api: apigateway.RestApi) -> None:
-        for name, (status, kind, code, message) in GATEWAY_ERRORS.items():
-            error = {"type": kind, "code": code, "message": message, "request_id": "$context.requestId"}
-            api.add_gateway_response(
-                "".join(part.title() for part in name.split("_")),
-                type=apigateway.ResponseType.of(name),
-                status_code=status,
-                templates={"application/json": json.dumps({"error": error})},
-            )
-
-    def _acknowledge(self, api: apigateway.RestApi) -> None:
-        acknowledge(api, "AwsSolutions-APIG2", "the function validates, so that every error has the platform's form")
-        acknowledge(api, "AwsSolutions-APIG6", "execution logs can print paths and headers; the access log cannot")
-        acknowledge(api, "AwsSolutions-COG4", "merchants authenticate with API keys, not as users of a pool")
-        acknowledge(
-            api,
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
-            "AmazonAPIGatewayPushToCloudWatchLogs]",
-            "API Gateway's one role per account and region to write access logs",
-        )
-
-
-def _method(rate: int, burst: int) -> apigateway.MethodDeploymentOptions:
-    """Limits of one route. Its settings take the place of the stage's, so what is not to be logged is said again."""
-    return apigateway.MethodDeploymentOptions(
-        throttling_rate_limit=rate,
-        throttling_burst_limit=burst,
-        logging_level=apigateway.MethodLoggingLevel.OFF,
-        data_trace_enabled=False,
-        metrics_enabled=True,
-    )
-
-
-def _refuse_old_tls(api: apigateway.RestApi) -> None:
-    """The construct does not know the setting yet. The access mode, which must go with it, refuses a request whose
-    Host is not the name that TLS was negotiated for."""
-    resource = api.node.default_child
-    assert isinstance(resource, apigateway.CfnRestApi)
-    resource.security_policy = TLS_POLICY
-    resource.endpoint_access_mode = "STRICT"

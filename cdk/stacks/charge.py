@@ -65,7 +65,7 @@ class ChargeStack(Stack):
         command.allow(("events:PutEvents",), names.bus_arn(self))
 
     def _book(self, config: Config) -> None:
-        """Only an operator calls it, so no role of the platform may."""
+        """Operators call it, and for settlements reconciliation and the operators' API."""
         settings = {"LEDGER_TABLE": names.LEDGER}
         book = PaymentsFunction(self, "Book", config=config, name=names.BOOK, settings=settings)
         book.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))

@@ -1,4 +1,4 @@
-"""The tables, except the vault's, and the ledger's archive.
+"""The tables, except the vault's; the ledger's archive, and reconciliation's store.
 
 In production the first region's stack owns the global tables, DynamoDB keeps their replicas in the other region, and
 the other region's stack refers to them by name. Locally every region's emulator gets tables of its own, which
@@ -16,13 +16,15 @@ from cdk.config import WITNESS_REGION, Config
 from cdk.constructs.append_only import append_only
 from cdk.constructs.archive import Archive
 from cdk.constructs.replica import replica_policy, replica_stream_arn
+from cdk.constructs.settlement_store import SettlementStore
 
 _TEXT = dynamodb.AttributeType.STRING
 _NUMBER = dynamodb.AttributeType.NUMBER
 
 
 class DataStack(Stack):
-    """Payments, ledger, merchants, shards, fraud profiles; per region the ledger's projections and its archive."""
+    """Payments, ledger, merchants, shards, fraud profiles; per region the ledger's projections and its archive, and
+    what reconciliation keeps."""
 
     ledger_stream_arn: str
     """Stream of the region's ledger. It carries a time stamp, so it is the one thing that cannot be named."""
@@ -33,13 +35,25 @@ class DataStack(Stack):
         self._table(names.BALANCES, ("account", _TEXT), ("period", _TEXT), ttl="expires_at")
         self._table(names.ACCOUNTS, ("account", _TEXT), ("position", _TEXT))
         self._table(names.PROOFS, ("record", _TEXT), ("position", _TEXT))
-        Archive(self, "Archive", config=config)
+        self._settlements()
+        archive = Archive(self, "Archive", config=config)
+        SettlementStore(self, "SettlementStore", config=config, access_log=archive.access_log)
         if config.defines_global_tables(self.region):
             self.ledger_stream_arn = self._global_tables()
         else:
             self.ledger_stream_arn = replica_stream_arn(self, "LedgerStream", names.LEDGER)
             if config.guards_history:
                 replica_policy(self, "LedgerPolicy", names.LEDGER, append_only(self, names.LEDGER))
+
+    def _settlements(self) -> None:
+        """Results of reconciliation. What is open, and nothing else, is in the index."""
+        settlements = self._table(names.SETTLEMENTS, ("network_ref", _TEXT), ("line", _TEXT))
+        settlements.add_global_secondary_index(
+            index_name=names.UNMATCHED_INDEX,
+            partition_key=dynamodb.Attribute(name="open", type=_TEXT),
+            sort_key=dynamodb.Attribute(name="open_since", type=_TEXT),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
 
     def _global_tables(self) -> str:
         """Make the global tables; the answer is the ledger's stream ARN."""

@@ -55,7 +55,10 @@ NOTARY_SILENT_MINUTES = 5
 
 CHECK_PERIOD = Duration.hours(6)
 CHECK_PERIODS = 5
-"""The balance check is daily: after 30 hours one is missing, however long the last one took."""
+"""The balance check and reconciliation are daily: after 30 hours one is missing, however long the last one took."""
+
+MATCH_RATE_AT_LEAST = 99_950
+"""Of 100,000 movements that are due, how many must be matched."""
 
 LAGS = (
     ("ProjectorLag", names.PROJECTOR, "Balances are behind the ledger"),
@@ -83,14 +86,18 @@ class ObservabilityStack(Stack):
                 description="Charges ended in an unhandled fault: every fault path should end in a compensation",
                 metric=metric,
             )
-        alarm(
-            self,
-            "ApiErrors",
-            name="payments-api-5xx",
-            description="The API answered 5xx in three consecutive minutes",
-            metric=errors,
-            periods=3,
-        )
+        for construct_id, api, name in (
+            ("ApiErrors", names.API, "payments-api"),
+            ("OperationsErrors", names.OPERATIONS, names.OPERATIONS),
+        ):
+            alarm(
+                self,
+                construct_id,
+                name=f"{name}-5xx",
+                description="The API answered 5xx in three consecutive minutes",
+                metric=_api("5XXError", "Sum", api),
+                periods=3,
+            )
         alarm(
             self,
             "ApiLatency",
@@ -128,6 +135,7 @@ class ObservabilityStack(Stack):
                 metric=_dead_letters(),
             )
         self._books()
+        self._reconciliation(config)
         self._dashboard(list(sagas.values()), latency, errors)
 
     def _topic(self, config: Config) -> None:
@@ -158,14 +166,16 @@ class ObservabilityStack(Stack):
             "BalanceCheckFailed",
             name=f"{names.BALANCE_CHECK}-failed",
             description="CRITICAL: the books do not balance, or could not be checked; the execution says which",
-            metric=_executions(names.balance_check_arn(self), "ExecutionsFailed"),
+            metric=_executions(names.machine_arn(self, names.BALANCE_CHECK), "ExecutionsFailed"),
         )
         silence_alarm(
             self,
             "BalanceCheckMissing",
             name=f"{names.BALANCE_CHECK}-missing",
             description="CRITICAL: no balance check has succeeded for more than a day",
-            metric=_executions(names.balance_check_arn(self), "ExecutionsSucceeded").with_(period=CHECK_PERIOD),
+            metric=_executions(names.machine_arn(self, names.BALANCE_CHECK), "ExecutionsSucceeded").with_(
+                period=CHECK_PERIOD
+            ),
             periods=CHECK_PERIODS,
         )
         silence_alarm(
@@ -175,6 +185,51 @@ class ObservabilityStack(Stack):
             description="CRITICAL: the notary, which runs every minute, does not: journals are not anchored",
             metric=_function("Invocations", "Sum", names.NOTARY),
             periods=NOTARY_SILENT_MINUTES,
+        )
+
+    def _reconciliation(self, config: Config) -> None:
+        """What a run of reconciliation comes to, and that there is one."""
+        rate = _figure(names.MATCH_RATE, "Minimum")
+        limit = config.at_risk_limit
+        for metric, name, means, threshold in (
+            (_figure(names.AT_RISK), "at-risk", f"more than {limit} minor units may be lost; see the report", limit),
+            (_figure(names.DRIFT), "drift", "CRITICAL: the clearing accounts and reconciliation differ", 0),
+            (_own(names.FILES_REFUSED), "file-refused", "a settlement file was refused; the log says why", 0),
+            (_own(names.FEED_DAMAGED), "feed-damaged", "CRITICAL: facts cannot be read; the log names the objects", 0),
+        ):
+            alarm(
+                self,
+                f"Reconciliation-{name}",
+                name=f"{names.RECONCILIATION}-{name}",
+                description=means[0].upper() + means[1:],
+                metric=metric,
+                threshold=threshold,
+            )
+        alarm(
+            self,
+            "Reconciliation-match-rate",
+            name=f"{names.RECONCILIATION}-match-rate",
+            description=f"Fewer than {MATCH_RATE_AT_LEAST} of 100,000 movements that are due are matched",
+            metric=rate,
+            threshold=MATCH_RATE_AT_LEAST,
+            below=True,
+        )
+        machine = names.machine_arn(self, names.RECONCILIATION)
+        for ended in ("Failed", "TimedOut"):
+            alarm(
+                self,
+                f"Reconciliation{ended}",
+                name=f"{names.RECONCILIATION}-{ended.lower()}",
+                description="A run of reconciliation did not come to its end; the next execution takes it up",
+                metric=_executions(machine, f"Executions{ended}"),
+            )
+        silence_alarm(
+            self,
+            "ReconciliationMissing",
+            name=f"{names.RECONCILIATION}-missing",
+            description="CRITICAL: no run of reconciliation has succeeded for more than a day",
+            metric=_executions(machine, "ExecutionsSucceeded").with_(period=CHECK_PERIOD),
+            periods=CHECK_PERIODS,
         )
 
     def _stored_cards(self) -> None:
@@ -244,12 +299,17 @@ def _own(name: str) -> cloudwatch.Metric:
     return _metric(names.METRICS, name, "Sum", {})
 
 
+def _figure(name: str, statistic: str = "Maximum") -> cloudwatch.Metric:
+    """What a run of reconciliation came to, once per run."""
+    return _metric(names.METRICS, name, statistic, {})
+
+
 def _executions(machine: str, metric: str) -> cloudwatch.Metric:
     return _metric("AWS/States", metric, "Sum", {"StateMachineArn": machine})
 
 
-def _api(metric: str, statistic: str) -> cloudwatch.Metric:
-    return _metric("AWS/ApiGateway", metric, statistic, {"ApiName": names.API, "Stage": names.API_STAGE})
+def _api(metric: str, statistic: str, name: str = names.API) -> cloudwatch.Metric:
+    return _metric("AWS/ApiGateway", metric, statistic, {"ApiName": name, "Stage": names.API_STAGE})
 
 
 def _function(metric: str, statistic: str, name: str) -> cloudwatch.Metric:

@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
 from cdk.constructs.bundles import ROOT
-from cdk.constructs.function import PaymentsFunction, retention
+from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.machine import map_machine
 from cdk.constructs.nag import acknowledge
 
 DEFINITION = ROOT / "statemachines" / "balance_check.asl.json"
@@ -79,42 +77,8 @@ class ProofStack(Stack):
         audit.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
 
     def _check(self) -> None:
-        machine = sfn.StateMachine(
-            self,
-            "BalanceCheck",
-            state_machine_name=names.BALANCE_CHECK,
-            state_machine_type=sfn.StateMachineType.STANDARD,
-            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text()),
-            definition_substitutions={name: names.function_arn(self, task) for name, task in TASKS.items()},
-            role=self._check_role(),
-            tracing_enabled=True,
-            logs=sfn.LogOptions(destination=self._check_log(), level=sfn.LogLevel.ERROR, include_execution_data=False),
+        machine = map_machine(
+            self, "BalanceCheck", config=self._config, name=names.BALANCE_CHECK, definition=DEFINITION, tasks=TASKS
         )
-        acknowledge(machine, "AwsSolutions-SF1", "errors are logged; all else is in the executions' history")
         rule = events.Rule(self, "Daily", rule_name=names.BALANCE_CHECK, schedule=CHECK_AT)
         rule.add_target(targets.SfnStateMachine(machine))
-
-    def _check_role(self) -> iam.Role:
-        """A distributed map runs its items as executions of the machine itself."""
-        role = iam.Role(self, "BalanceCheckRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        runs, of_map = names.balance_check_runs(self), names.balance_check_runs(self, "/")
-        for actions, resource in (
-            (["lambda:InvokeFunction"], names.function_arn(self, names.AUDIT)),
-            (["states:StartExecution"], names.balance_check_arn(self)),
-            (["states:DescribeExecution", "states:StopExecution"], runs),
-            (["states:RedriveExecution"], of_map),
-        ):
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "log delivery and X-Ray know no resource-level rights")
-        for executions in (runs, of_map):
-            acknowledge(role, f"AwsSolutions-IAM5[Resource::{executions}]", "its own executions, and no others")
-        return role
-
-    def _check_log(self) -> logs.LogGroup:
-        return logs.LogGroup(
-            self,
-            "BalanceCheckLog",
-            log_group_name=f"/aws/vendedlogs/states/{names.BALANCE_CHECK}",
-            retention=retention(self._config),
-            removal_policy=RemovalPolicy.RETAIN if self._config.retain_data else RemovalPolicy.DESTROY,
-        )

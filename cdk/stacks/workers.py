@@ -14,6 +14,7 @@ from cdk import names
 from cdk.config import Config
 from cdk.constructs.function import PaymentsFunction, let_invoke
 from cdk.constructs.nag import acknowledge
+from cdk.constructs.settlement_store import allow_objects
 from cdk.constructs.worker import DeadLetters, Worker
 
 STREAM_BATCH = 200
@@ -104,11 +105,13 @@ class WorkersStack(Stack):
                 "BALANCES_TABLE": names.BALANCES,
                 "ACCOUNTS_TABLE": names.ACCOUNTS,
                 "PROOFS_TABLE": names.PROOFS,
+                "RECONCILIATION_BUCKET": names.settlement_store(self),
             },
         )
         projector.allow(("dynamodb:GetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.BALANCES))
         projector.allow(("dynamodb:BatchWriteItem",), names.table_arn(self, names.ACCOUNTS))
         projector.allow(("dynamodb:PutItem",), names.table_arn(self, names.PROOFS))
+        allow_objects(projector, ("s3:PutObject",), "feed/")
         projector.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream_arn)
         projector.allow(("dynamodb:ListStreams",), "*")
         acknowledge(projector.role, "AwsSolutions-IAM5[Resource::*]", "streams are listed, not named")

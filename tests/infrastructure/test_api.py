@@ -41,6 +41,7 @@ def test_every_route_asks_for_an_api_key_but_health_and_the_public_key(deploymen
         "GET /api/v1/payments/{id}/refunds": "CUSTOM",
         "GET /api/v1/balance": "CUSTOM",
         "GET /api/v1/ledger/entries": "CUSTOM",
+        "GET /api/v1/reconciliation/reports": "CUSTOM",
         "POST /api/v1/tokens": "CUSTOM",
         "DELETE /api/v1/tokens/{token}": "CUSTOM",
         "GET /api/v1/vault/public_key": "NONE",
@@ -127,7 +128,7 @@ def test_an_unusual_number_of_stored_cards_raises_an_alarm(production: Synthesiz
 def test_production_refuses_old_versions_of_tls(production: Synthesized, local: Synthesized) -> None:
     apis = [api["Properties"] for _, api in production.of_type("AWS::ApiGateway::RestApi")]
 
-    assert len(apis) == 2
+    assert len(apis) == 4, "the merchants' and the operators', in two regions"
     for api in apis:
         assert re.fullmatch(r"SecurityPolicy_TLS13_1_[23]_\w*PFS_\w+", api["SecurityPolicy"]), "forward secrecy too"
         assert api["EndpointAccessMode"] == "STRICT", "a new policy must go with a mode"

@@ -7,7 +7,7 @@ from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
 GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens", "vault-card-keys"}
-REGIONAL = {"balances", "accounts", "proofs"}
+REGIONAL = {"balances", "accounts", "proofs", "settlements"}
 
 KEYS = {
     "payments": ("payment_id",),
@@ -17,6 +17,7 @@ KEYS = {
     "balances": ("account", "period"),
     "accounts": ("account", "position"),
     "proofs": ("record", "position"),
+    "settlements": ("network_ref", "line"),
     "vault-tokens": ("token", "holding"),
     "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),

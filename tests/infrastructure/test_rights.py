@@ -30,17 +30,19 @@ INVOKERS = {
     "payments-vault-key-check": set(),
     "payments-fraud": {"SagaRole"},
     "payments-ledger": {"SagaRole"},
-    "payments-ledger-command": {"ApiRole", "SweeperRole"},
-    "payments-ledger-book": set(),
+    "payments-ledger-command": {"ApiRole", "SweeperRole", "MatchRole"},
+    "payments-ledger-book": {"MatchRole", "OperationsRole"},
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
+    **{f"payments-reconciliation-{step}": {"MachineRole"} for step in ("begin", "ingest", "compact", "match", "report")},
 }
 
 
 MANY_OF_ONE = re.compile(
-    r".*:execution:payments-balance-check[:/]\*|arn:aws:s3:::payments-ledger-archive-\d{12}-[\w-]+/\*"
+    r".*:execution:payments-(balance-check|reconciliation)[:/]\*|arn:aws:s3:::payments-ledger-archive-\d{12}-[\w-]+/\*"
+    r"|arn:aws:s3:::payments-reconciliation-\d{12}-[\w-]+/[a-z]+/\*"
 )
-"""Resources of which there are many: a state machine's own executions, a bucket's objects."""
+"""Resources of which there are many: a state machine's own executions, a bucket's objects, those below a prefix."""
 
 
 def test_no_role_may_do_anything_to_everything(deployment: Synthesized) -> None:
@@ -132,6 +134,7 @@ def test_nobody_may_delete_or_scan_a_table_but_those_who_must(deployment: Synthe
         ("ledger", "Scan"): {"AuditRole"},
         ("accounts", "BatchWriteItem"): {"ProjectorRole"},
         ("proofs", "BatchWriteItem"): {"NotaryRole"},
+        ("settlements", "DeleteItem"): {"MatchRole", "OperationsRole"},
         ("vault-tokens", "Scan"): {"WalkRole"},
         ("vault-card-keys", "Scan"): {"WalkRole"},
         ("vault-tokens", "DeleteItem"): {"KeysRole"},

@@ -117,6 +117,7 @@ def test_what_is_periodic_has_a_schedule(deployment: Synthesized) -> None:
             "payments-sweeper": "rate(1 minute)",
             "payments-notary": "rate(1 minute)",
             "payments-balance-check": "cron(17 3 * * ? *)",
+            "payments-reconciliation-daily": "cron(43 6 * * ? *)",
         }.items()
     }
 

@@ -1,0 +1,93 @@
+"""Reconciliation's bucket: settlement files, facts, runs, reports (docs/reconciliation.md, "The store")."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from cdk import names
+from cdk.config import SEVEN_YEARS_DAYS, Config
+from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.nag import acknowledge
+
+EVIDENCE = ("inbox/", "files/", "runs/")
+"""What the networks said, and what was made of it: records of money, kept as long as the ledger's archive."""
+
+COLD_AFTER = Duration.days(90)
+"""A discrepancy is older only in an audit."""
+
+WORKING_DAYS = {"facts/": 400, "state/": 90}
+"""What can be made anew, by prefix. Facts follow from the ledger, and nothing reads them once their run is over; for a
+year people ask what a run was given. A state is what the next run begins with: 90 days, because the alarm for a missing
+run comes after 30 hours."""
+
+UNDO_DAYS = 30
+"""How long something that was deleted or overwritten can still be fetched back: an object of the feed that a run took
+and lost, or a report that was written anew."""
+
+
+class SettlementStore(Construct):
+    """The bucket of a region (``names.settlement_store``). S3 tells EventBridge of every new object.
+
+    The feed and what operators decided never expire: a fact that nobody has taken yet is nowhere else in this form.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, access_log: s3.IBucket | None) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=names.settlement_store(self),
+            versioned=True,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=config.enforce_tls,
+            lifecycle_rules=[_tidy(), *map(_evidence, EVIDENCE), *(_working(*rule) for rule in WORKING_DAYS.items())],
+            server_access_logs_bucket=access_log,
+            server_access_logs_prefix="reconciliation/" if access_log else None,
+            removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
+        )
+        self._tell_event_bridge()
+
+    def _tell_event_bridge(self) -> None:
+        """By the bucket's own property: CDK would make a function for it."""
+        resource = self.bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+
+
+def allow_objects(function: PaymentsFunction, actions: Sequence[str], *prefixes: str) -> None:
+    """Let a function do exactly these actions on the objects below these prefixes of its region's bucket."""
+    objects = names.settlement_objects(function, *prefixes)
+    function.allow(actions, *objects)
+    for resource in objects:
+        acknowledge(
+            function.role, f"AwsSolutions-IAM5[Resource::{resource}]", "the objects below a prefix, and no others"
+        )
+
+
+def allow_finding(function: PaymentsFunction) -> None:
+    """Let a function find objects, and be told that there is none: without this right S3 refuses to say."""
+    function.allow(("s3:ListBucket",), names.settlement_store_arn(function))
+
+
+def _tidy() -> s3.LifecycleRule:
+    """Of all objects: what was never finished, and what was replaced or deleted."""
+    return s3.LifecycleRule(
+        abort_incomplete_multipart_upload_after=Duration.days(1),
+        noncurrent_version_expiration=Duration.days(UNDO_DAYS),
+        expired_object_delete_marker=True,
+    )
+
+
+def _evidence(prefix: str) -> s3.LifecycleRule:
+    cold = s3.Transition(storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL, transition_after=COLD_AFTER)
+    return s3.LifecycleRule(prefix=prefix, transitions=[cold], expiration=Duration.days(SEVEN_YEARS_DAYS))
+
+
+def _working(prefix: str, days: int) -> s3.LifecycleRule:
+    return s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days))
