@@ -13,7 +13,16 @@ import httpx
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import ledger_commands, platform, ports, processes, settle_commands, shown, vault_commands
+from local import (
+    discrepancy_commands,
+    ledger_commands,
+    platform,
+    ports,
+    processes,
+    settle_commands,
+    shown,
+    vault_commands,
+)
 from local.client import Client, TimedOut
 from local.settings import REGIONS, InvalidSetting, Settings, settings
 from local.shown import console
@@ -23,6 +32,7 @@ region_app = typer.Typer(help="Freeze, thaw or kill a region's AWS emulator.", n
 app.add_typer(region_app, name="region")
 app.add_typer(vault_commands.app, name="vault")
 app.add_typer(ledger_commands.app, name="ledger")
+app.add_typer(discrepancy_commands.app, name="discrepancies")
 app.command()(settle_commands.settle)
 
 RegionName = Annotated[str, typer.Argument(metavar="NAME", help=" or ".join(REGIONS))]

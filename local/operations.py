@@ -1,0 +1,67 @@
+"""A client of the operators' API (docs/operators_api.md)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from local.ledger import Refused
+
+_TIMEOUT = 30.0
+_ROOT = "/operations/v1"
+_PAGE = 100
+
+Item = dict[str, Any]
+
+
+class Operations:
+    """One region's API. Requests are signed when there are `credentials`; the local cloud asks for none."""
+
+    def __init__(self, base: str, region: str, credentials: Credentials | None = None):
+        self._base, self._region, self._credentials = base.rstrip("/") + _ROOT, region, credentials
+        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=credentials is not None)
+
+    def discrepancies(self, **filters: Any) -> Iterator[Item]:
+        """What is open and fits, the oldest first, page by page. Raises `Refused`."""
+        asked = {name: value for name, value in filters.items() if value is not None}
+        cursor: Item = {}
+        while True:
+            page = self._send("GET", "/discrepancies", {**asked, "limit": _PAGE, **cursor})
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            cursor = {"starting_after": page["next_cursor"]}
+
+    def discrepancy(self, identifier: str) -> Item:
+        """One, with its trail. Raises `Refused`."""
+        return self._send("GET", f"/discrepancies/{identifier}")
+
+    def command(self, identifier: str, name: str, body: Mapping[str, Any], key: str) -> Item:
+        """`assign`, `comments` or `resolve` a discrepancy; the same key again does nothing again. Raises `Refused`."""
+        return self._send("POST", f"/discrepancies/{identifier}/{name}", body=body, key=key)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Item:
+        headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+        content = None if body is None else json.dumps(body)
+        url = str(httpx.URL(f"{self._base}{path}", params={name: str(value) for name, value in (query or {}).items()}))
+        if self._credentials:
+            request = AWSRequest(method=method, url=url, data=content, headers=headers)
+            SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)
+            headers = dict(request.headers.items())
+        answer = self._http.request(method, url, content=content, headers=headers)
+        told: Item = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
+        if answer.is_success:
+            return told
+        error = told.get("error", {})
+        raise Refused(f"{answer.status_code} {error.get('code', '')}: {error.get('message', answer.text[:200])}")
