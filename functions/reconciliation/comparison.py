@@ -6,6 +6,7 @@ part spends its time. So the table is written for as long as a call may take, an
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,19 +53,17 @@ def summary(run: str, part: int) -> Told | None:
 
 
 def _matched(run: Run, part: int, manifest: Manifest) -> Told:
-    with TemporaryDirectory() as name, intake.database_in(Path(name)) as connection:
-        made = Outputs(*(Path(name) / file for file in (_RESULTS, _FACTS, _LINES)))
-        comes_to = _compare(run, part, connection, _inputs(run, part, manifest, Path(name)), made)
-        before = _before(part, manifest, Path(name))
-        aged = ageing.age(connection, made.results, before, Path(name) / _OPENED, run.as_of, manifest.file)
-        store.upload(
-            [
-                (made.facts, store.state(run.run, part, _FACTS)),
-                (made.lines, store.state(run.run, part, _LINES)),
-                (Path(name) / _OPENED, store.state(run.run, part, _OPENED)),
-                (made.results, store.of_part(run.run, part, _RESULTS)),
-            ]
-        )
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        made = Outputs(*(directory / file for file in (_RESULTS, _FACTS, _LINES)))
+        with intake.database_in(directory) as connection:
+            comes_to = _compare(run, part, connection, _inputs(run, part, manifest, directory), made)
+        with intake.database_in(directory) as connection:
+            before, opened = _before(part, manifest, directory), directory / _OPENED
+            aged = ageing.age(connection, made.results, before, opened, run.as_of, manifest.file)
+        state = ((made.facts, _FACTS), (made.lines, _LINES), (opened, _OPENED))
+        results = made.results, store.of_part(run.run, part, _RESULTS)
+        store.upload([results, *((file, store.state(run.run, part, name)) for file, name in state)])
     _book(run, part, comes_to.bookings)
     told = {**asdict(comes_to), **aged}
     store.write_json(store.of_part(run.run, part, _SUMMARY), told)
@@ -73,7 +72,7 @@ def _matched(run: Run, part: int, manifest: Manifest) -> Told:
 
 def _compare(run: Run, part: int, connection: DuckDBPyConnection, inputs: Inputs, made: Outputs) -> Summary:
     agreed = terms.parse(store.read(store.TERMS))
-    matching = Part(connection, inputs, agreed, run.as_of, run.run, part)
+    matching = Part(connection, inputs, agreed, date.fromisoformat(run.as_of))
     matching.introduce(asking.known(run, part, matching.strangers()))
     matching.told(asking.disputes(run, part, matching.disputes()))
     return matching.run(made)

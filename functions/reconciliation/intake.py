@@ -65,16 +65,13 @@ def take_file(run: Run) -> dict[str, Any]:
 
     A file that an earlier run has accepted is `repeated`; one that was refused may be offered again.
     """
-    taken = file_of(run.run)
-    if taken is None:
-        taken = store.put_once(store.of_run(run.run, _FILE), _taken(run))
+    taken = _file(run)
     return {"result": taken["result"], "file": taken["file"]}
 
 
 def take_feed(run: Run) -> list[int]:
     """Takes in the projector's feed, and says which parts there are to match. Raises `FeedLost`."""
-    taken = file_of(run.run)
-    if taken and taken["result"] in (REPEATED, REFUSED):
+    if _file(run)["result"] in (REPEATED, REFUSED):
         return []
     found = manifest(run.run) or _compacted(run)
     _clear(found)
@@ -85,6 +82,11 @@ def database_in(directory: Path) -> DuckDBPyConnection:
     """DuckDB within the function's limits, with its temporary files beneath this directory."""
     settings = load(Settings)
     return database.opened(directory / "duckdb", settings.duckdb_memory, settings.duckdb_threads)
+
+
+def _file(run: Run) -> dict[str, Any]:
+    """What the run's file came to, which is found out now if nobody has."""
+    return file_of(run.run) or store.put_once(store.of_run(run.run, _FILE), _taken(run))
 
 
 def _taken(run: Run) -> dict[str, Any]:

@@ -22,6 +22,11 @@ ENFORCING = {
     "PAYMENTS_PORT_OFFSET": "3000",
     "PAYMENTS_ENFORCE_IAM": "1",
 }
+RECONCILING = {
+    "PAYMENTS_HOME": str(ROOT / ".local-test-settlement"),
+    "PAYMENTS_PORT_OFFSET": "4000",
+    "CARD_NETWORK_LATENCY_MS": "0-1",  # tests charge some thousand cards
+}
 
 
 def payments(*arguments, check=True, settings=OWN):
@@ -55,6 +60,12 @@ def enforcing_cli():
 def enforcing_cloud():
     """Another one, whose emulators refuse what a function's role does not allow."""
     yield from running(ENFORCING)
+
+
+@pytest.fixture(scope="module")
+def reconciling_cloud():
+    """Another one, in whose ledger there is nothing but what the tests of settlement did."""
+    yield from running(RECONCILING)
 
 
 def running(settings):
