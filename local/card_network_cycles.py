@@ -3,6 +3,7 @@
 The amounts are the network's own record, and nothing the platform says.
 """
 
+from base64 import b32encode
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -71,6 +72,7 @@ class Cycles:
 
 
 def line_reference(row: dict[str, Any]) -> str:
-    """The network's own name of a line, derived from what it settles."""
+    """The network's own name of a line, derived from what it settles. In letters mostly, so that it looks like no card
+    number (docs/settlement_files.md)."""
     what = (row["type"], row["network_ref"], row["movement"], row["case_ref"])
-    return "L" + sha256("\0".join(what).encode()).hexdigest()[:20].upper()
+    return "L" + b32encode(sha256("\0".join(what).encode()).digest()[:15]).decode()

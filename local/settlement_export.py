@@ -113,25 +113,28 @@ def _layout_1(file: File) -> str:
 
 def _layout_2(file: File) -> str:
     """Separated by `|`, major units: a header, a line for each row, and a trailer with their number and control sum."""
-    lines = [("FH", file.network, _day(file.settled_on), file.reference)]
-    lines += [
-        (
-            *(
-                "FD",
-                row.line_ref,
-                _NAMES_2.get(row.type, row.type),
-                row.network_ref,
-                row.movement,
-                _day(row.settled_on),
-            ),
-            *(row.currency, _major(row.amount, row.currency), _major(row.fee, row.currency)),
-            *(f"{row.sequence}/{row.count}", row.batch_ref, row.case_ref, _one_line(row.reason).replace("|", " ")),
-        )
-        for row in file.rows
-    ]
+    header = ("FH", file.network, _day(file.settled_on), file.reference)
     control = sum(row.amount * 10 ** (_CONTROL_DECIMALS - _decimals(row.currency)) for row in file.rows)
-    lines.append(("FT", str(len(file.rows)), _point(control, _CONTROL_DECIMALS)))
-    return "".join("|".join(line) + "\n" for line in lines)
+    trailer = ("FT", str(len(file.rows)), _point(control, _CONTROL_DECIMALS))
+    return "".join("|".join(line) + "\n" for line in (header, *map(_row_2, file.rows), trailer))
+
+
+def _row_2(row: Row) -> tuple[str, ...]:
+    return (
+        "FD",
+        row.line_ref,
+        _NAMES_2.get(row.type, row.type),
+        row.network_ref,
+        row.movement,
+        _day(row.settled_on),
+        row.currency,
+        _major(row.amount, row.currency),
+        _major(row.fee, row.currency),
+        f"{row.sequence}/{row.count}",
+        row.batch_ref,
+        row.case_ref,
+        _one_line(row.reason).replace("|", " "),
+    )
 
 
 def _one_line(text: str) -> str:

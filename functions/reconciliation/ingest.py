@@ -23,8 +23,8 @@ PIECE = 64 * 2**20
 class FileOutcome:
     """What a file came to: where the lines of each part are, and the bad rows, if there are any.
 
-    `network` is that of the folder it lay in. `rows` is what stood between header and trailer. A file that is `refused`,
-    with a code, has no lines.
+    `network` is that of the folder it lay in. `rows` is what stood between header and trailer. A file that is
+    `refused`, with a code, has no lines.
     """
 
     file: str
@@ -38,8 +38,10 @@ class FileOutcome:
 
 
 def ingest(connection: DuckDBPyConnection, source: Path, key: str, directory: Path, parts: int) -> FileOutcome:
-    """Takes in the file `source` that lay under `key` (`inbox/<network>/<name>`). What is made of it is in the directory,
-    in a folder of the same name as the source."""
+    """Takes in the file `source` that lay under `key` (`inbox/<network>/<name>`).
+
+    What is made of it is in a folder of the directory that has the source's name; there must be none yet.
+    """
     content = unpacking.Content(source)
     network = "".join(key.split("/")[1:2])
     connection.execute("SET preserve_insertion_order = true")  # rows have numbers, and lines stay in their order

@@ -1,4 +1,4 @@
-"""The rows of a settlement file, piece by piece: sound ones become lines by part, bad ones are told, all are counted."""
+"""The rows of a settlement file, piece by piece: sound ones become lines by part, bad ones are told, all counted."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,6 @@ from functions.reconciliation.layouts import Layout
 from functions.reconciliation.loading import LINE
 from functions.reconciliation.parts import part_sql
 from functions.reconciliation.tally import Tally
-from functions.reconciliation.unpacking import CONTROL, TOO_LONG
 from payments import identifiers
 
 LONGEST_TOLD = 200
@@ -32,7 +31,8 @@ _SHARD = (
 )
 _WRITTEN = {
     "line_id": "line_ref || '~' || sha256(text)[:8]",
-    "network_ref": "CASE type WHEN 'fee' THEN 'fee:' || line_ref WHEN 'batch' THEN 'batch:' || batch_ref ELSE network_ref END",
+    "network_ref": "CASE type WHEN 'fee' THEN 'fee:' || line_ref WHEN 'batch' THEN 'batch:' || batch_ref"
+    " ELSE network_ref END",
     "movement": "CASE WHEN type IN ('capture', 'refund') THEN movement ELSE '' END",
     "reason": card_data.masked_sql("reason"),
     "shard": _SHARD,
@@ -115,10 +115,9 @@ class Rows:
         )
 
     def _keep_rejects(self) -> None:
-        told = f"translate({card_data.masked_sql('text')}, {text(CONTROL + TOO_LONG)}, '??')[:{LONGEST_TOLD}]"
-        self._connection.execute(
-            f"COPY (SELECT row, fault AS reason, {told} AS text FROM parsed WHERE fault IS NOT NULL"
-            f" AND record <> 'trailer' ORDER BY row) TO {text(self._piece)} (FORMAT csv, HEADER {not self.rejects.exists()})"
-        )
+        told = f"{card_data.masked_sql(card_data.readable_sql('text'))}[:{LONGEST_TOLD}]"
+        bad = f"SELECT row, fault AS reason, {told} AS text FROM parsed WHERE fault IS NOT NULL AND record <> 'trailer'"
+        header = not self.rejects.exists()
+        self._connection.execute(f"COPY ({bad} ORDER BY row) TO {text(self._piece)} (FORMAT csv, HEADER {header})")
         with self.rejects.open("ab") as target, self._piece.open("rb") as piece:
             shutil.copyfileobj(piece, target)

@@ -1,4 +1,4 @@
-"""What a row of a settlement file must be (docs/settlement_files.md, "Reasons"): the first fault of each row, in SQL."""
+"""What a row of a settlement file must be (docs/settlement_files.md, "Bad rows"): the first fault of each, in SQL."""
 
 from functions.reconciliation import card_data
 from functions.reconciliation.database import listed, text
@@ -13,8 +13,12 @@ MOST_PARTS = 255
 
 LONGEST_REASON = 255
 
-_REFERENCE = "[A-Za-z0-9._-]{1,64}"
+LONGEST_REFERENCE = 64
+
+_REFERENCE = "[A-Za-z0-9._-]+"
 """No character that parts names in a key of the store or the table: `~`, `#`, `/`, `:`."""
+
+_WORDS = r"[ -~\p{L}]*"
 
 _TAKEN = ("run", "file")
 """What is no payment in the table `settlements`."""
@@ -26,11 +30,15 @@ _MOST = f"CASE WHEN type IN {_MOVEMENTS} THEN {MAXIMUM_AMOUNT} ELSE {LARGEST_TOT
 
 
 def _is_reference(column: str) -> str:
-    return f"regexp_full_match({column}, {text(_REFERENCE)})"
+    return f"(length({column}) <= {LONGEST_REFERENCE} AND regexp_full_match({column}, {text(_REFERENCE)}))"
 
 
 def _may_be_reference(column: str) -> str:
     return f"({column} = '' OR {_is_reference(column)})"
+
+
+def _are_words(column: str) -> str:
+    return f"regexp_full_match({column}, {text(_WORDS)})"
 
 
 _SOUND = {
@@ -54,10 +62,10 @@ _SOUND = {
     "bad_batch_ref": _may_be_reference("batch_ref"),
     "no_case_ref": f"case_ref <> '' OR type NOT IN {_DISPUTED}",
     "bad_case_ref": _may_be_reference("case_ref"),
-    "bad_reason": f"reason = '' OR (length(reason) <= {LONGEST_REASON} AND regexp_full_match(reason, '[ -~\\p{{L}}\\p{{M}}]*'))",
+    "bad_reason": f"reason = '' OR (length(reason) <= {LONGEST_REASON} AND {_are_words('reason')})",
 }
-"""By reason, what must be true; of a row that is none of this the first counts. Nothing but letters is allowed beyond
-ASCII, because there are digits, too."""
+"""By reason, what must be true; of several that are not, the first is told. Words have nothing but letters beyond ASCII,
+because there are digits, too."""
 
 REASONS = (*(name for name in _SOUND if name != "malformed"), "unbalanced_quotes", "wrong_number_of_fields")
 """Why a row is rejected."""

@@ -27,15 +27,15 @@ class Tally:
     def add(self, connection: DuckDBPyConnection) -> None:
         """Counts the rows of a piece, which are in the table `parsed`."""
         controls = ", ".join(
-            f"coalesce(sum({name}) FILTER (record = 'detail'), 0), count(*) FILTER (record = 'detail' AND {name} IS NULL)"
+            f"coalesce(sum({name}) FILTER (is_row), 0), count(*) FILTER (is_row AND {name} IS NULL)"
             for name in _CONTROLS
         )
         (details, others, rejected, trailer, first, last, *sums), *_ = connection.execute(
             f"""
-            SELECT count(*) FILTER (record = 'detail'), count(*) FILTER (record = 'other'),
+            SELECT count(*) FILTER (is_row), count(*) FILTER (record = 'other'),
                 count(fault) FILTER (record <> 'trailer'), arg_min(text, row) FILTER (record = 'trailer'),
                 min(row) FILTER (record = 'trailer'), max(row), {controls}
-            FROM parsed
+            FROM (SELECT *, record = 'detail' AS is_row FROM parsed)
             """
         ).fetchall()
         self._after = self._after or (last is not None and (self._trailer is not None or (first or last) < last))

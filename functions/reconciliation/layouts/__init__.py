@@ -1,4 +1,4 @@
-"""The layouts of card networks' settlement files (docs/settlement_files.md). Each is a `form.Layout` of its own module."""
+"""The layouts of card networks' settlement files (docs/settlement_files.md), each in a module of its own."""
 
 from functions.reconciliation.layouts import major_units, minor_units
 from functions.reconciliation.layouts.form import COLUMNS, Header, Layout, Trailer

@@ -27,10 +27,10 @@ COLUMNS = (
     "control_amount",
     "control_fee",
 )
-"""Of `Layout.rows`. `record` is `detail`, `trailer` or `other`. `malformed` says why a row cannot be taken apart, and is
-NULL of one that can. Values that are none of their kind are NULL, as are all of a malformed row; `exponent` is NULL of
-an unknown currency. `control_amount` and `control_fee` are what the trailer adds up: integers, NULL where they cannot be
-read."""
+"""Of `Layout.rows`. `record` is `detail`, `trailer` or `other`. `malformed` says why a row cannot be taken apart, and
+is NULL of one that can. Values that are none of their kind are NULL, as are all of a malformed row; `exponent` is NULL
+of an unknown currency. `control_amount` and `control_fee` are what the trailer adds up: integers, NULL where they
+cannot be read."""
 
 _NETWORK = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -85,4 +85,5 @@ def integer_sql(text: str) -> str:
 
 def day_sql(text: str) -> str:
     """The SQL of a date that is written `2026-11-23`; NULL of what is none."""
-    return f"CASE WHEN length({text}) = 10 AND TRY_CAST({text} AS DATE)::VARCHAR = {text} THEN TRY_CAST({text} AS DATE) END"
+    written = f"length({text}) = 10 AND TRY_CAST({text} AS DATE)::VARCHAR = {text}"
+    return f"CASE WHEN {written} THEN TRY_CAST({text} AS DATE) END"

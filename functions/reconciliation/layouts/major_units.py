@@ -37,8 +37,8 @@ _NAMES = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
 _ROWS = f"""
 SELECT *, amount::HUGEINT * {_CONTROL} AS control_amount, fee::HUGEINT * {_CONTROL} AS control_fee
 FROM (
-    SELECT t.row, t.text, t.record, t.malformed, t.line_ref, MAP {{{_NAMES}}}[t.type] AS type, t.network_ref, t.movement,
-        {_minor_units("t.amount")} AS amount, t.currency, c.exponent, {_minor_units("t.fee")} AS fee,
+    SELECT t.row, t.text, t.record, t.malformed, t.line_ref, MAP {{{_NAMES}}}[t.type] AS type, t.network_ref,
+        t.movement, {_minor_units("t.amount")} AS amount, t.currency, c.exponent, {_minor_units("t.fee")} AS fee,
         {form.day_sql("t.settled_on")} AS settled_on, {form.integer_sql("t.place[1]")} AS sequence,
         CASE WHEN len(t.place) = 2 THEN {form.integer_sql("t.place[2]")} END AS count, t.batch_ref, t.case_ref, t.reason
     FROM (

@@ -10,9 +10,11 @@ TYPES = ("capture", "refund", "chargeback", "representment", "fee", "batch")
 _VERSION = "1"
 _FIELDS = 14
 _FIELD = '("(?:[^"]|"")*"|[^",]*)'
+_RECORD = "CASE WHEN starts_with(text, 'L,') THEN 'detail' WHEN starts_with(text, 'T,') THEN 'trailer' ELSE 'other' END"
 _QUOTED = f"""
-CASE WHEN regexp_full_match(text, 'L(?:,{_FIELD})*') THEN ['L'] || list_transform(regexp_extract_all(text, ',{_FIELD}', 1),
-    lambda field: CASE WHEN starts_with(field, '"') THEN replace(field[2:-2], '""', '"') ELSE field END) END
+CASE WHEN regexp_full_match(text, 'L(?:,{_FIELD})*') THEN
+    ['L'] || list_transform(regexp_extract_all(text, ',{_FIELD}', 1), lambda field:
+        CASE WHEN starts_with(field, '"') THEN replace(field[2:-2], '""', '"') ELSE field END) END
 """
 
 _ROWS = f"""
@@ -22,15 +24,13 @@ SELECT t.row, t.text, t.record, t.malformed, t.line_ref, CASE WHEN t.type IN {li
 FROM (
     SELECT row, text, record, malformed, f[2] AS line_ref, f[3] AS type, f[4] AS network_ref, f[5] AS movement,
         {form.integer_sql("f[6]")} AS amount, f[7] AS currency, {form.integer_sql("f[8]")} AS fee,
-        {form.day_sql("f[9]")} AS settled_on, {form.integer_sql("f[10]")} AS sequence, {form.integer_sql("f[11]")} AS count,
-        f[12] AS batch_ref, f[13] AS case_ref, f[14] AS reason
+        {form.day_sql("f[9]")} AS settled_on, {form.integer_sql("f[10]")} AS sequence,
+        {form.integer_sql("f[11]")} AS count, f[12] AS batch_ref, f[13] AS case_ref, f[14] AS reason
     FROM (
         SELECT row, text, record, CASE WHEN len(split) = {_FIELDS} THEN split END AS f, CASE WHEN split IS NULL
             THEN 'unbalanced_quotes' WHEN len(split) <> {_FIELDS} THEN 'wrong_number_of_fields' END AS malformed
         FROM (
-            SELECT row, text,
-                CASE WHEN starts_with(text, 'L,') THEN 'detail' WHEN starts_with(text, 'T,') THEN 'trailer' ELSE 'other' END
-                    AS record,
+            SELECT row, text, {_RECORD} AS record,
                 CASE WHEN contains(text, '"') THEN {_QUOTED} ELSE string_split(text, ',') END AS split
             FROM texts))) t
 LEFT JOIN currencies c ON c.code = t.currency

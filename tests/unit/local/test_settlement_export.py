@@ -58,7 +58,32 @@ def test_a_file_in_layout_1() -> None:
     )
 
 
+def test_a_file_in_layout_2() -> None:
+    rows = (
+        Row("L1", "capture", "net_1", "cap_1", 4200, "USD", 86, DAY),
+        Row("L2", "refund", "net_2", "ref_1", 5, "KWD", -1100, DAY, 1, 2, "B1"),
+        Row("L3", "chargeback", "net_3", "", 500, "JPY", 0, "soon", case_ref="C1", reason="not as | described"),
+        Row("L4", "what", "net_4", "", -30, "XXX", 5, DAY),
+    )
+
+    assert written(File("mastercard", DAY, "m-1", rows), "2") == (
+        "FH|mastercard|20261123|m-1\n"
+        "FD|L1|SALE|net_1|cap_1|20261123|USD|42.00|0.86|1/1|||\n"
+        "FD|L2|CRDT|net_2|ref_1|20261123|KWD|0.005|-1.100|1/2|B1||\n"
+        "FD|L3|CHBK|net_3||soon|JPY|500|0|1/1||C1|not as   described\n"
+        "FD|L4|what|net_4||20261123|XXX|-0.30|0.05|1/1|||\n"
+        "FT|4|541.7050\n"
+    )
+
+
+@pytest.mark.parametrize("layout", ["1", "2"])
+def test_every_row_is_one_line(layout: str) -> None:
+    file = File("visa", DAY, "f", (Row("L1", "fee", "", "", 7, "JPY", 0, DAY, reason="a\r\nb\nc\u2028d"),))
+
+    assert written(file, layout).splitlines()[1].endswith("a b c d")
+
+
 def test_what_is_read_is_what_was_written() -> None:
-    file = File("visa", DAY, "f", (Row("L1", "fee", "", "", 7, "JPY", -3, DAY, 2, 3, "b", "c", 'a "reason"\nof two'),))
+    file = File("visa", DAY, "f", (Row("L1", "fee", "", "", 7, "JPY", -3, DAY, 2, 3, "b", "c", 'a "reason" of two'),))
 
     assert read(written(file, "1")) == file
