@@ -64,8 +64,8 @@ _SOUND = {
     "bad_case_ref": _may_be_reference("case_ref"),
     "bad_reason": f"reason = '' OR (length(reason) <= {LONGEST_REASON} AND {_are_words('reason')})",
 }
-"""By reason, what must be true; of several that are not, the first is told. Words have nothing but letters beyond ASCII,
-because there are digits, too."""
+"""By reason, what must be true; of several that are not, the first is told. Words have nothing but letters beyond
+ASCII, because there are digits, too."""
 
 REASONS = (*(name for name in _SOUND if name != "malformed"), "unbalanced_quotes", "wrong_number_of_fields")
 """Why a row is rejected."""
