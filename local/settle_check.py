@@ -38,7 +38,7 @@ def waiting(marks: Iterable[Mark], records: Iterable[Record], as_of: str) -> Ite
 
 def told(record: Record) -> str:
     """A record in a line."""
-    what = f"{record['class']} {record['line_ref'] or record['line']} of {record['network_ref']}"
+    what = f"{record['class']} {record.get('line_ref') or record['line']} of {record['network_ref']}"
     note = f" ({record['note']})" if record.get("note") else ""
     return f"{what}, {record.get('at_risk') or 0} {record.get('currency')} at risk{note}"
 
@@ -47,7 +47,7 @@ class _Records:
     """Records by what marks name them by; each is found once."""
 
     def __init__(self, records: Iterable[Record]):
-        self._by_name = {_name(record["line_ref"], record["network_ref"], record["line"]): record for record in records}
+        self._by_name = {_name(found.get("line_ref"), found["network_ref"], found["line"]): found for found in records}
 
     def pop(self, mark: Mark) -> Record | None:
         record = f"{mark.row.type}#{mark.row.movement}"
