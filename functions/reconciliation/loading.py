@@ -146,15 +146,17 @@ FROM live WHERE line_ref IS NOT NULL
 """
 """Lines of movements and fees, new and open; `before` and `before_note` are what an earlier run made of them."""
 
-_CURRENCY = "(ascii(currency) * 65536 + ascii(currency[2]) * 256 + ascii(currency[3]))::BIGINT * 65536"
+_CURRENCY = "(hash(currency) & 18446744073709551608)"
 _ODD = f"""
 SELECT k FROM (
-    SELECT {KEY} AS k, 1 + {_CURRENCY} AS mark FROM facts_live WHERE type IN {_PLAIN_TYPES}
+    SELECT {KEY} AS k, {_CURRENCY} + 1 AS mark FROM facts_live WHERE type IN {_PLAIN_TYPES}
     UNION ALL
-    SELECT {KEY}, CASE count WHEN 1 THEN 256 ELSE 257 END - {_CURRENCY} FROM lines_live WHERE type IN {_PLAIN_TYPES})
-GROUP BY k HAVING count(*) > 2 OR NOT (sum(mark) = 257 OR (count(*) = 1 AND sum(mark) % 65536 = 1))
+    SELECT {KEY}, {_CURRENCY} + CASE count WHEN 1 THEN 2 ELSE 6 END FROM lines_live WHERE type IN {_PLAIN_TYPES})
+GROUP BY k
+HAVING NOT CASE count(*) WHEN 1 THEN bit_xor(mark) & 7 = 1 WHEN 2 THEN bit_xor(mark) = 3 ELSE false END
 """
-"""Movements but those with one fact, and those with one fact and one line that is no split, in the same currency."""
+"""Movements but those with one fact, and those with one fact and one line that is no split, in the same currency: then
+the marks have the same upper bits, and 1 and 2 below."""
 
 _ODD_LINES = f"""
 SELECT * REPLACE (max(before) OVER same AS before, max(before_note) OVER same AS before_note), count(*) OVER same AS copies
