@@ -195,6 +195,11 @@ class Config:
         """Whether the data and vault stacks of this region create the global tables."""
         return not self.global_tables or region == self.owner_region
 
+    def reconciles_in(self, region: str) -> bool:
+        """Whether reconciliation begins runs by itself in this region. In production one does: runs of two regions
+        would book the same lines twice. Locally either may be tried."""
+        return self.environment == "local" or region == self.owner_region
+
     def replica_regions(self) -> list[str]:
         """Regions to which DynamoDB replicates the tables the owner region defines."""
         return [region for region in REGIONS if region != self.owner_region] if self.global_tables else []

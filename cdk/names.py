@@ -53,6 +53,7 @@ CONTRADICTIONS = "LedgerContradictions"
 MATCH_RATE = "ReconciliationMatchRate"
 AT_RISK = "ReconciliationAtRisk"
 DRIFT = "ReconciliationDrift"
+LASTING_DRIFT = "ReconciliationDriftLasting"
 FILES_REFUSED = "SettlementFilesRefused"
 FEED_DAMAGED = "FeedObjectsDamaged"
 

@@ -114,13 +114,17 @@ class ReconciliationStack(Stack):
         }
 
     def _start(self, machine: sfn.StateMachine) -> None:
-        """By the schedule, and by every object that comes into the inbox."""
-        daily = events.Rule(self, "Daily", rule_name=f"{names.RECONCILIATION}-daily", schedule=RUN_AT)
+        """By the schedule, and by every object that comes into the inbox. Where runs are begun by hand only, both are
+        there, and off."""
+        on = self._config.reconciles_in(self.region)
+        daily = events.Rule(self, "Daily", rule_name=f"{names.RECONCILIATION}-daily", schedule=RUN_AT, enabled=on)
         daily.add_target(targets.SfnStateMachine(machine, input=events.RuleTargetInput.from_object({})))
         arrived = events.EventPattern(
             source=["aws.s3"],
             detail_type=["Object Created"],
             detail={"bucket": {"name": [names.settlement_store(self)]}, "object": {"key": [{"prefix": "inbox/"}]}},
         )
-        rule = events.Rule(self, "FileArrived", rule_name=f"{names.RECONCILIATION}-file", event_pattern=arrived)
+        rule = events.Rule(
+            self, "FileArrived", rule_name=f"{names.RECONCILIATION}-file", event_pattern=arrived, enabled=on
+        )
         rule.add_target(targets.SfnStateMachine(machine))

@@ -81,9 +81,20 @@ def _publish(run: Run, told: Report, totals: Totals) -> None:
         count("ReconciliationMatchRate", answer["match_rate"])
     count("ReconciliationAtRisk", sum(answer["at_risk"].values()))
     count("ReconciliationDrift", sum(map(abs, answer["drift"].values())))
+    count("ReconciliationDriftLasting", _lasting(run, answer["drift"]))
     if any(answer["drift"].values()):
         logger.critical("clearing accounts and reconciliation differ", extra={"run": run.run, "drift": answer["drift"]})
     runs.close(run, {**answer, **{name: totals.counts[name] for name in sorted(totals.counts)}}, matched=True)
+
+
+def _lasting(run: Run, drift: Mapping[str, int]) -> int:
+    """What of the drift the last run that matched has told of the same clearing accounts, too.
+
+    Drift of a single run may be the journals of a moment.
+    """
+    told = store.read_json(store.of_run(run.before, _REPORT)) if run.before else None
+    before = _answer(told)["drift"] if told else {}
+    return sum(min(abs(amount), abs(before.get(place, 0))) for place, amount in drift.items())
 
 
 def _items(told: Report, totals: Totals) -> Iterator[dict[str, Any]]:

@@ -88,6 +88,8 @@ PRODUCTION = {
         ({"environment": "local", "peers": '{"us-east-1": ""}'}, "exactly the regions"),
         ({"environment": "local", "peers": "{"}, "no JSON"),
         ({"environment": "local", "raw_cards_allowed": "perhaps"}, "true or false"),
+        ({"environment": "local", "at_risk_limit": "-1"}, "whole number"),
+        ({"environment": "local", "at_risk_limit": "1e6"}, "whole number"),
     ],
 )
 def test_a_deployment_that_must_not_exist_is_refused(context: dict[str, str | None], why: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cdk import names
 from cdk.config import REGIONS
-from cdk.stacks.observability import CHECK_PERIOD, CHECK_PERIODS
+from cdk.constructs.metrics import CHECK_PERIOD, CHECK_PERIODS
 from cdk.stacks.proof import DEFINITION
 from tests.infrastructure.policies import statements, text
 from tests.infrastructure.synthesis import ROOT, Synthesized

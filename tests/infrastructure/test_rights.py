@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cdk.config import REGIONS
+from cdk.stacks.reconciliation import STEPS
 from cdk.vault_rights import VAULT_RIGHTS
 from tests.infrastructure.policies import Statement, invokers, statements, text
 from tests.infrastructure.synthesis import Synthesized
@@ -34,7 +35,7 @@ INVOKERS = {
     "payments-ledger-book": {"MatchRole", "OperationsRole"},
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
-    **{f"payments-reconciliation-{step}": {"MachineRole"} for step in ("begin", "ingest", "compact", "match", "report")},
+    **{f"payments-reconciliation-{step}": {"MachineRole"} for step in STEPS},
 }
 
 
