@@ -1,6 +1,6 @@
 """How long a discrepancy has been open: since the day of the run that first found it so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ SELECT count(*), count(*) FILTER (changed), count(*) FILTER (told),
     count(*) FILTER (told AND list_contains($settled, class))
 FROM (
     SELECT class, changed,
-        (file = $file AND class <> 'partially_settled') IS TRUE
+        (list_contains($files::VARCHAR[], file) AND class <> 'partially_settled') IS TRUE
         OR (changed AND class = 'missing_at_network' AND line_ref IS NULL) AS told
     FROM results WHERE NOT withdrawn
 )
@@ -51,12 +51,12 @@ OFFSET $start
 
 
 def age(
-    connection: DuckDBPyConnection, results: Path, before: Path | None, opened: Path, as_of: str, file: str | None
+    connection: DuckDBPyConnection, results: Path, before: Path | None, opened: Path, as_of: str, files: Sequence[str]
 ) -> Row:
     """Writes `opened`, the open records with the day `since` when they are; `before` is that of the last run.
 
     Answers how many `results` there are, how many `open` and `changed`; `open_by_age`, a list of `days`, `currency`,
-    `lines` and `at_risk`; and for the match rate how many are `told`, lines of the `file` and movements that it should
+    `lines` and `at_risk`; and for the match rate how many are `told`, lines of the `files` and movements that it should
     have had lines of, and of these `settled`. What is settled in part, and is not due, is not told.
     """
     day = date.fromisoformat(as_of)
@@ -67,7 +67,7 @@ def age(
         connection.sql(_NOTHING).create_view("earlier")
     connection.sql(_OPENED, params={"as_of": day, "classes": list(OPEN)}).write_parquet(str(opened))
     _view(connection, "opened", opened)
-    counts = connection.execute(_COUNTS, {"file": file, "settled": list(SETTLED)}).fetchall()[0]
+    counts = connection.execute(_COUNTS, {"files": list(files), "settled": list(SETTLED)}).fetchall()[0]
     names = ("days", "currency", "lines", "at_risk")
     aged = [dict(zip(names, row, strict=True)) for row in connection.execute(_BY_AGE, {"as_of": day}).fetchall()]
     return {

@@ -68,16 +68,19 @@ def compact(
     out: Path,
     run: str,
     damaged: Callable[[Path, str], None] = report_damage,
+    parts: int | None = None,
 ) -> list[Compacted]:
     """Writes the facts of the feed's objects to `out/day=<day>/part=<part>/<run>.parquet`, by day and part.
 
     Facts that are repeated to the letter are there once. An object that is no gzip, or in which something is no fact,
-    is left out as a whole, and `damaged` is called with it. Works in the memory that the connection has.
+    is left out as a whole, and `damaged` is called with it. Works in the memory that the connection has. Without
+    `parts` there are as many as the settings say.
     """
+    parts = parts or load(Settings).reconciliation_parts
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out) as name:
         spread = Path(name) / "parts"
-        _spread_sound(connection, feed_files, spread, damaged)
+        _spread_sound(connection, feed_files, spread, damaged, parts)
         return [
             written
             for directory in sorted(spread.glob("part=*"))
@@ -86,13 +89,17 @@ def compact(
 
 
 def _spread_sound(
-    connection: DuckDBPyConnection, files: Sequence[Path], target: Path, damaged: Callable[[Path, str], None]
+    connection: DuckDBPyConnection,
+    files: Sequence[Path],
+    target: Path,
+    damaged: Callable[[Path, str], None],
+    parts: int,
 ) -> None:
     """Spreads what can be read. Which objects are damaged is looked for only when something is."""
     if not files:
         return
     try:
-        _spread(connection, files, target)
+        _spread(connection, files, target, parts)
     except _DAMAGE:
         faults = {file: fault for file in files if (fault := _fault(connection, file))}
         if not faults:
@@ -100,12 +107,12 @@ def _spread_sound(
         for file, fault in faults.items():
             damaged(file, fault)
         shutil.rmtree(target, ignore_errors=True)
-        _spread_sound(connection, [file for file in files if file not in faults], target, damaged)
+        _spread_sound(connection, [file for file in files if file not in faults], target, damaged, parts)
 
 
-def _spread(connection: DuckDBPyConnection, files: Sequence[Path], target: Path) -> None:
+def _spread(connection: DuckDBPyConnection, files: Sequence[Path], target: Path, parts: int) -> None:
     """Writes the facts of these objects to `target/part=<part>/`. Raises `duckdb.Error` when one is damaged."""
-    part = part_sql("network_ref", load(Settings).reconciliation_parts)
+    part = part_sql("network_ref", parts)
     connection.execute(
         f"COPY (SELECT *, {part} AS part FROM {_facts(files)}) TO {text(target)}"
         " (FORMAT parquet, COMPRESSION lz4, PARTITION_BY (part))"

@@ -60,7 +60,8 @@ def _matched(run: Run, part: int, manifest: Manifest) -> Told:
             comes_to = _compare(run, part, connection, _inputs(run, part, manifest, directory), made)
         with intake.database_in(directory) as connection:
             before, opened = _before(part, manifest, directory), directory / _OPENED
-            aged = ageing.age(connection, made.results, before, opened, run.as_of, manifest.file)
+            files = [manifest.file] if manifest.file else []
+            aged = ageing.age(connection, made.results, before, opened, run.as_of, files)
         state = ((made.facts, _FACTS), (made.lines, _LINES), (opened, _OPENED))
         results = made.results, store.of_part(run.run, part, _RESULTS)
         store.upload([results, *((file, store.state(run.run, part, name)) for file, name in state)])

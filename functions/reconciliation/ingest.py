@@ -4,7 +4,7 @@ A bad row never stops a file; a file that is not as the network wrote it is refu
 connection has, whatever the file's size; on disk there is one piece of the text at a time, and the lines.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -37,8 +37,16 @@ class FileOutcome:
     rejects: Path | None = None
 
 
-def ingest(connection: DuckDBPyConnection, source: Path, key: str, directory: Path, parts: int) -> FileOutcome:
-    """Takes in the file `source` that lay under `key` (`inbox/<network>/<name>`).
+def ingest(
+    connection: DuckDBPyConnection,
+    source: Path,
+    key: str,
+    directory: Path,
+    parts: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> FileOutcome:
+    """Takes in the file `source` that lay under `key` (`inbox/<network>/<name>`); tells `progress` of every piece, how
+    many bytes of text it had.
 
     What is made of it is in a folder of the directory that has the source's name; there must be none yet.
     """
@@ -46,7 +54,8 @@ def ingest(connection: DuckDBPyConnection, source: Path, key: str, directory: Pa
     network = "".join(key.split("/")[1:2])
     connection.execute("SET preserve_insertion_order = true")  # rows have numbers, and lines stay in their order
     try:
-        return _outcome(connection, content, network, directory / f"{source.name}-ingest", parts)
+        rows = directory / f"{source.name}-ingest"
+        return _outcome(connection, content, network, rows, parts, progress)
     except unpacking.Unreadable as error:
         return FileOutcome(unpacking.id_as_it_is(source), network, None, 0, 0, str(error))
     finally:
@@ -54,7 +63,12 @@ def ingest(connection: DuckDBPyConnection, source: Path, key: str, directory: Pa
 
 
 def _outcome(
-    connection: DuckDBPyConnection, content: unpacking.Content, network: str, directory: Path, parts: int
+    connection: DuckDBPyConnection,
+    content: unpacking.Content,
+    network: str,
+    directory: Path,
+    parts: int,
+    progress: Callable[[int], None],
 ) -> FileOutcome:
     blocks = content.blocks()
     first = next(blocks, b"")
@@ -69,6 +83,7 @@ def _outcome(
     for piece, lines in _pieces(chain([first], blocks), directory / "piece.txt"):
         rows.take(piece, before)
         before += lines
+        progress(piece.stat().st_size)
     tally, refused = rows.tally, rows.tally.refused(layout)
     came = (content.file, network, header.business_date, tally.rows, tally.rejected, refused)
     if refused:
