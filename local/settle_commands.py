@@ -52,7 +52,8 @@ def findings(outcome: settling.Settled) -> Iterator[str]:
     files = {file["key"]: file for report in outcome.reports for file in report["files"]}
     for sent in outcome.deliveries:
         file = files.get(sent.key, {})
-        if (file.get("result"), file.get("rejected") or 0) != (sent.result, sent.rejected):
+        rejected = file.get("rejected") or 0
+        if file.get("result") != sent.result or (sent.result == "accepted" and rejected != sent.rejected):
             yield f"{sent.key}: {file or 'in no report'}; to be {sent.result} with {sent.rejected} rows rejected"
     yield from settle_check.differences(outcome.marks, outcome.records, outcome.last["as_of"])
     for row in outcome.last["clearing"]:

@@ -109,9 +109,10 @@ def everything(story):
 
 def test_what_arrives_late_and_what_is_given_back_is_settled(story):
     """Once this has run, the story is another one: it is the last."""
+    late = {mark.row.network_ref for mark in story.planted.marks if mark.kind == "missing_at_network"}
+
     story.goes_on()
 
-    late = {mark.row.network_ref for mark in story.planted.marks if mark.kind == "missing_at_network"}
     (represented,) = [network_ref(order) for order in story.orders if order.key.startswith("represented")]
     records = story.reconciliation.records()
     of_late = {record["class"] for record in records if record["network_ref"] in late}
