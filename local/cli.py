@@ -19,6 +19,7 @@ from local import (
     platform,
     ports,
     processes,
+    reconcile_commands,
     settle_commands,
     shown,
     vault_commands,
@@ -34,6 +35,7 @@ app.add_typer(vault_commands.app, name="vault")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(discrepancy_commands.app, name="discrepancies")
 app.command()(settle_commands.settle)
+app.command()(reconcile_commands.reconcile)
 
 RegionName = Annotated[str, typer.Argument(metavar="NAME", help=" or ".join(REGIONS))]
 

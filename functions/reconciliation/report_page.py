@@ -44,7 +44,12 @@ def _figures(report: Mapping[str, Any]) -> str:
         _card("Match rate", shown.rate(report["match_rate"]), "of all lines settle what the ledger expects"),
         _card("Open", shown.count(sum(row["lines"] for row in unsettled)), "discrepancies to look at"),
         _card("At risk", _amounts(report["at_risk"]), "of what is open"),
-        _card("Drift", _drift(drifting), "clearing accounts against what is open", wrong=bool(drifting)),
+        _card(
+            "Drift",
+            _drift(drifting) if report["clearing"] else "\N{EN DASH}",
+            "clearing accounts against what is open",
+            wrong=bool(drifting),
+        ),
         _card("Files", shown.count(len(report["files"])), f"{shown.count(rejected)} rows rejected", wrong=rejected > 0),
     ]
     return f'<section class="figures">{"".join(cards)}</section>'
