@@ -10,76 +10,12 @@ from typing import Any
 import pytest
 
 from cdk.config import REGIONS
-from cdk.stacks.reconciliation import STEPS
 from tests.infrastructure.policies import Statement, invokers, many, statements
+from tests.infrastructure.reconciliation_rights import RIGHTS, SETTLEMENTS, STEPS
 from tests.infrastructure.synthesis import Synthesized
 
 STACKS = ("reconciliation", "operations")
 """Those whose roles must not reach the payments or the ledger."""
-
-SETTLEMENTS = "table/settlements"
-
-RIGHTS = {
-    "BeginRole": {f"dynamodb:{right} {SETTLEMENTS}" for right in ("GetItem", "PutItem", "UpdateItem")},
-    "IngestRole": {
-        *(f"dynamodb:{right} {SETTLEMENTS}" for right in ("GetItem", "PutItem", "UpdateItem")),
-        "s3:ListBucket bucket",
-        *(f"s3:GetObject {prefix}/*" for prefix in ("inbox", "runs")),
-        *(f"s3:PutObject {prefix}/*" for prefix in ("files", "runs")),
-    },
-    "CompactRole": {
-        *(f"dynamodb:{right} {SETTLEMENTS}" for right in ("GetItem", "UpdateItem")),
-        "s3:ListBucket bucket",
-        *(f"s3:GetObject {prefix}/*" for prefix in ("feed", "runs")),
-        *(f"s3:PutObject {prefix}/*" for prefix in ("facts", "runs")),
-        "s3:DeleteObject feed/*",
-    },
-    "MatchRole": {
-        *(f"dynamodb:{right} {SETTLEMENTS}" for right in ("DeleteItem", "GetItem", "Query", "UpdateItem")),
-        "dynamodb:GetItem table/shards",
-        "s3:ListBucket bucket",
-        *(f"s3:GetObject {prefix}/*" for prefix in ("config", "facts", "files", "resolutions", "runs", "state")),
-        *(f"s3:PutObject {prefix}/*" for prefix in ("runs", "state")),
-        "lambda:InvokeFunction function:payments-ledger-book",
-        "lambda:InvokeFunction function:payments-ledger-command",
-    },
-    "ReportRole": {
-        *(f"dynamodb:{right} {SETTLEMENTS}" for right in ("GetItem", "PutItem", "UpdateItem")),
-        "dynamodb:Query table/balances",
-        "s3:ListBucket bucket",
-        *(f"s3:GetObject {prefix}/*" for prefix in ("feed", "runs")),
-        "s3:PutObject runs/*",
-    },
-    "MachineRole": {
-        *(f"lambda:InvokeFunction function:payments-reconciliation-{step}" for step in STEPS),
-        "states:StartExecution stateMachine:payments-reconciliation",
-        "states:DescribeExecution execution:payments-reconciliation:*",
-        "states:StopExecution execution:payments-reconciliation:*",
-        "states:RedriveExecution execution:payments-reconciliation/*",
-    },
-    "MachineEventsRole": {"states:StartExecution <Machine>"},
-    "OperationsRole": {
-        *(
-            f"dynamodb:{right} {SETTLEMENTS}"
-            for right in (
-                "BatchGetItem",
-                "ConditionCheckItem",
-                "DeleteItem",
-                "GetItem",
-                "PutItem",
-                "Query",
-                "UpdateItem",
-            )
-        ),
-        f"dynamodb:Query {SETTLEMENTS}/index/unmatched",
-        "dynamodb:GetItem table/shards",
-        "s3:ListBucket bucket",
-        "s3:GetObject runs/*",
-        "s3:PutObject resolutions/*",
-        "lambda:InvokeFunction function:payments-ledger-book",
-    },
-}
-"""Everything that these roles may do, but for traces and logs."""
 
 OF_NOTHING = ("xray:", "logs:")
 """Rights that every function and machine has."""
