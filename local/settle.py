@@ -183,7 +183,7 @@ def settle(at: Reconciliation, planted: Planted, layout: str, whole: Mapping[str
 
 def deliveries(planted: Planted, layout: str, whole: Mapping[str, int]) -> Iterator[Delivery]:
     """The files as they are put into the inbox."""
-    rejected = {mark.row for mark in planted.marks if mark.kind == "bad_row"}
+    rejected = {mark.row for mark in planted.marks if mark.class_ is None}
     for number, file in enumerate(planted.files):
         text, prefix = settlement_export.written(file, layout), f"inbox/{file.network}/{file.reference}"
         suffix = settlement_export.SUFFIXES[layout]
