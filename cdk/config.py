@@ -195,10 +195,14 @@ class Config:
         """Whether the data and vault stacks of this region create the global tables."""
         return not self.global_tables or region == self.owner_region
 
-    def reconciles_in(self, region: str) -> bool:
-        """Whether reconciliation begins runs by itself in this region. In production one does: runs of two regions
+    def reconciling_region(self, region: str) -> str:
+        """The region whose reconciliation counts for this one. In production that is one for all: runs of two regions
         would book the same lines twice. Locally either may be tried."""
-        return self.environment == "local" or region == self.owner_region
+        return region if self.environment == "local" else self.owner_region
+
+    def reconciles_in(self, region: str) -> bool:
+        """Whether reconciliation begins runs by itself in this region."""
+        return self.reconciling_region(region) == region
 
     def replica_regions(self) -> list[str]:
         """Regions to which DynamoDB replicates the tables the owner region defines."""

@@ -69,14 +69,14 @@ DEAD_LETTER_QUEUES = tuple(
 )
 
 
-def table_arn(scope: Construct, table: str) -> str:
-    """ARN of a table in the scope's region."""
-    return _arn(scope, "dynamodb", "table", table)
+def table_arn(scope: Construct, table: str, region: str | None = None) -> str:
+    """ARN of a table, by default in the scope's region."""
+    return _arn(scope, "dynamodb", "table", table, region=region)
 
 
-def index_arn(scope: Construct, table: str, index: str) -> str:
-    """ARN of a table's index in the scope's region."""
-    return f"{table_arn(scope, table)}/index/{index}"
+def index_arn(scope: Construct, table: str, index: str, region: str | None = None) -> str:
+    """ARN of a table's index, by default in the scope's region."""
+    return f"{table_arn(scope, table, region)}/index/{index}"
 
 
 def function_arn(scope: Construct, function: str, region: str | None = None) -> str:
@@ -110,20 +110,20 @@ def archive(scope: Construct) -> str:
     return f"payments-ledger-archive-{stack.account}-{stack.region}"
 
 
-def settlement_store(scope: Construct) -> str:
-    """Name of reconciliation's bucket in the scope's region."""
+def settlement_store(scope: Construct, region: str | None = None) -> str:
+    """Name of reconciliation's bucket, by default in the scope's region."""
     stack = Stack.of(scope)
-    return f"{RECONCILIATION}-{stack.account}-{stack.region}"
+    return f"{RECONCILIATION}-{stack.account}-{region or stack.region}"
 
 
-def settlement_objects(scope: Construct, *prefixes: str) -> list[str]:
+def settlement_objects(scope: Construct, *prefixes: str, region: str | None = None) -> list[str]:
     """ARNs of all objects below these prefixes (``feed/``) of reconciliation's bucket."""
-    return [f"{settlement_store_arn(scope)}/{prefix}*" for prefix in prefixes]
+    return [f"{settlement_store_arn(scope, region)}/{prefix}*" for prefix in prefixes]
 
 
-def settlement_store_arn(scope: Construct) -> str:
-    """ARN of reconciliation's bucket in the scope's region."""
-    return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope)}"
+def settlement_store_arn(scope: Construct, region: str | None = None) -> str:
+    """ARN of reconciliation's bucket, by default in the scope's region."""
+    return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope, region)}"
 
 
 def alarm_topic_arn(scope: Construct) -> str:

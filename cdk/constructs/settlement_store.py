@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -22,6 +22,10 @@ WORKING_DAYS = {"facts/": 400, "state/": 90}
 year people ask what a run was given. A state is what the next run begins with: 90 days, because the alarm for a missing
 run comes after 30 hours."""
 
+STANDBY_FEED_DAYS = 13
+"""In a region that does not reconcile nobody takes the feed. Whoever takes over with the other region's last state
+needs what came since; and the state knows what was closed in the last 14 days, so that nothing older may be there."""
+
 UNDO_DAYS = 30
 """How long something that was deleted or overwritten can still be fetched back: an object of the feed that a run took
 and lost, or a report that was written anew."""
@@ -30,7 +34,8 @@ and lost, or a report that was written anew."""
 class SettlementStore(Construct):
     """The bucket of a region (``names.settlement_store``). S3 tells EventBridge of every new object.
 
-    The feed and what operators decided never expire: a fact that nobody has taken yet is nowhere else in this form.
+    Where runs are, the feed and what operators decided never expire: a fact that nobody has taken yet is nowhere else
+    in this form.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, access_log: s3.IBucket | None) -> None:
@@ -44,7 +49,11 @@ class SettlementStore(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=config.enforce_tls,
-            lifecycle_rules=[_tidy(), *map(_evidence, EVIDENCE), *(_working(*rule) for rule in WORKING_DAYS.items())],
+            lifecycle_rules=[
+                _tidy(),
+                *map(_evidence, EVIDENCE),
+                *(_working(*rule) for rule in _working_days(config, self)),
+            ],
             server_access_logs_bucket=access_log,
             server_access_logs_prefix="reconciliation/" if access_log else None,
             removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
@@ -60,9 +69,12 @@ class SettlementStore(Construct):
         )
 
 
-def allow_objects(function: PaymentsFunction, actions: Sequence[str], *prefixes: str) -> None:
-    """Let a function do exactly these actions on the objects below these prefixes of its region's bucket."""
-    objects = names.settlement_objects(function, *prefixes)
+def allow_objects(
+    function: PaymentsFunction, actions: Sequence[str], *prefixes: str, region: str | None = None
+) -> None:
+    """Let a function do exactly these actions on the objects below these prefixes of a region's bucket, its own by
+    default."""
+    objects = names.settlement_objects(function, *prefixes, region=region)
     function.allow(actions, *objects)
     for resource in objects:
         acknowledge(
@@ -70,9 +82,14 @@ def allow_objects(function: PaymentsFunction, actions: Sequence[str], *prefixes:
         )
 
 
-def allow_finding(function: PaymentsFunction) -> None:
+def allow_finding(function: PaymentsFunction, region: str | None = None) -> None:
     """Let a function find objects, and be told that there is none: without this right S3 refuses to say."""
-    function.allow(("s3:ListBucket",), names.settlement_store_arn(function))
+    function.allow(("s3:ListBucket",), names.settlement_store_arn(function, region))
+
+
+def _working_days(config: Config, scope: Construct) -> list[tuple[str, int]]:
+    standby = {} if config.reconciles_in(Stack.of(scope).region) else {"feed/": STANDBY_FEED_DAYS}
+    return [*WORKING_DAYS.items(), *standby.items()]
 
 
 def _tidy() -> s3.LifecycleRule:

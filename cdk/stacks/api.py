@@ -101,6 +101,7 @@ class ApiStack(Stack):
                 "BALANCES_TABLE": names.BALANCES,
                 "ACCOUNTS_TABLE": names.ACCOUNTS,
                 "SETTLEMENTS_TABLE": names.SETTLEMENTS,
+                "RECONCILIATION_REGION": self._config.reconciling_region(self.region),
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
                 **VAULT_FUNCTIONS,
                 "COMMAND_FUNCTION": names.COMMAND,
@@ -131,7 +132,7 @@ class ApiStack(Stack):
         # Merchants' reports, and none of the operators' or of the discrepancies beside them.
         function.allow(
             ("dynamodb:GetItem", "dynamodb:Query"),
-            names.table_arn(self, names.SETTLEMENTS),
+            names.table_arn(self, names.SETTLEMENTS, self._config.reconciling_region(self.region)),
             **{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "report#mer_*"}},
         )
 

@@ -57,13 +57,15 @@ class OperationsStack(Stack):
 
     def _function(self) -> PaymentsFunction:
         """It reads reports, decides discrepancies, and has decisions booked in the region that writes for the shard."""
+        home = self._config.reconciling_region(self.region)
         function = PaymentsFunction(
             self,
             "Operations",
             config=self._config,
             name=names.OPERATIONS,
             settings={
-                "RECONCILIATION_BUCKET": names.settlement_store(self),
+                "RECONCILIATION_BUCKET": names.settlement_store(self, home),
+                "RECONCILIATION_REGION": home,
                 "SETTLEMENTS_TABLE": names.SETTLEMENTS,
                 "RECONCILIATION_PARTS": str(self._config.reconciliation_parts),
                 "BOOK_FUNCTION": names.BOOK,
@@ -73,12 +75,12 @@ class OperationsStack(Stack):
         )
         # A transaction needs the rights of its items. It deletes nothing but an idempotency key whose command failed.
         rights = ("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
-        function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SETTLEMENTS))
-        function.allow(("dynamodb:Query",), names.index_arn(self, names.SETTLEMENTS, names.UNMATCHED_INDEX))
+        function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SETTLEMENTS, home))
+        function.allow(("dynamodb:Query",), names.index_arn(self, names.SETTLEMENTS, names.UNMATCHED_INDEX, home))
         function.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
-        allow_finding(function)
-        allow_objects(function, ("s3:GetObject",), "runs/")
-        allow_objects(function, ("s3:PutObject",), "resolutions/")
+        allow_finding(function, home)
+        allow_objects(function, ("s3:GetObject",), "runs/", region=home)
+        allow_objects(function, ("s3:PutObject",), "resolutions/", region=home)
         function.allow(
             ("lambda:InvokeFunction",), *(names.function_arn(self, names.BOOK, region) for region in REGIONS)
         )

@@ -6,9 +6,8 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from functions.operations.settings import settings
+from functions.operations.settings import client, settings
 from payments import proofs
-from payments.clients import client
 from payments.settlement import part_of
 
 _ABSENT = frozenset({"NoSuchKey", "404"})

@@ -1,7 +1,10 @@
 """Settings of the operators' API."""
 
+from typing import Any
+
 import msgspec
 
+from payments import regions
 from payments.settings import load
 
 
@@ -9,10 +12,18 @@ class OperationsSettings(msgspec.Struct, frozen=True, rename="upper"):
     """See docs/interfaces.md, "Settings"."""
 
     reconciliation_bucket: str
+    """In the region that reconciles, as the table."""
     book_function: str
     settlements_table: str = "settlements"
     reconciliation_parts: int = 128
+    reconciliation_region: str = ""
+    """By default this one."""
     environment: str = "production"
+
+
+def client(service: str) -> Any:
+    """The client of a service in the region that reconciles."""
+    return regions.client_in(settings().reconciliation_region or regions.here(), service)
 
 
 def settings() -> OperationsSettings:

@@ -12,9 +12,8 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from functions.operations.requests import Command
-from functions.operations.settings import settings
+from functions.operations.settings import client, settings
 from payments import records
-from payments.clients import client
 from payments.errors import Busy, Conflict
 
 Item = dict[str, Any]

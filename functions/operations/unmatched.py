@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 
-from functions.operations.settings import settings
+from functions.operations.settings import client, settings
 from functions.operations.table import Item
 from payments import records
-from payments.clients import client
 from payments.errors import Busy
 from payments.listings import Cursor, InvalidCursor, Page, page
 

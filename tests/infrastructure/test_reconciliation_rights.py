@@ -85,13 +85,19 @@ def test_a_planted_way_round_the_policies_is_found(local: Synthesized, planted: 
 def test_each_role_may_do_what_is_listed_here_and_no_more(deployment: Synthesized) -> None:
     found: dict[str, set[str]] = {}
     for statement in _ours(deployment):
-        region = statement.path.split("/")[0]
+        region, role = statement.path.split("/")[0], _role(statement)
+        home = _reconciling(deployment, region) if role.startswith("Operations") else region
         for resource in statement.resources:
             for action in statement.actions:
                 if not action.startswith(OF_NOTHING):
-                    found.setdefault(f"{region} {_role(statement)}", set()).add(f"{action} {_short(resource, region)}")
+                    found.setdefault(f"{region} {role}", set()).add(f"{action} {_short(resource, region, home)}")
 
     assert found == {f"{region} {role}": rights for region in REGIONS for role, rights in RIGHTS.items()}
+
+
+def test_one_region_reconciles_for_all_but_locally(production: Synthesized, local: Synthesized) -> None:
+    assert [_reconciling(production, region) for region in REGIONS] == [REGIONS[0]] * len(REGIONS)
+    assert [_reconciling(local, region) for region in REGIONS] == list(REGIONS)
 
 
 def test_the_projector_may_add_to_the_feed_and_see_nothing_of_the_store(deployment: Synthesized) -> None:
@@ -99,7 +105,7 @@ def test_the_projector_may_add_to_the_feed_and_see_nothing_of_the_store(deployme
         (
             _role(statement),
             statement.actions,
-            [_short(one, statement.path.split("/")[0]) for one in statement.resources],
+            [_short(one, statement.path.split("/")[0], statement.path.split("/")[0]) for one in statement.resources],
         )
         for statement in statements(deployment)
         if statement.path.split("/")[1] not in STACKS
@@ -177,15 +183,24 @@ def _role(statement: Statement) -> str:
     return statement.role.strip("<>")[:-8]
 
 
-def _short(resource: str, region: str) -> str:
-    """A resource without what is the same for all: partition, account, the function's own region, the bucket's name."""
+def _reconciling(app: Synthesized, region: str) -> str:
+    """Where a region's APIs look for reports and discrepancies."""
+    functions = (app.functions()[f"{region}/{name}"] for name in ("payments-operations", "payments-api"))
+    (home,) = {function["Environment"]["Variables"]["RECONCILIATION_REGION"] for function in functions}
+    return str(home)
+
+
+def _short(resource: str, region: str, home: str) -> str:
+    """A resource without what is the same for all: partition, account, region, the bucket's name. It is of the
+    function's own region, or, what is reconciliation's, of the region that reconciles for it, `home`."""
     if resource.startswith("<Machine"):
         return "<Machine>"
     if resource.startswith("arn:aws:s3:::"):
         bucket, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
-        assert re.fullmatch(rf"payments-reconciliation-\d{{12}}-{region}", bucket), resource
+        assert re.fullmatch(rf"payments-reconciliation-\d{{12}}-{home}", bucket), resource
         return key or "bucket"
     _, _, service, where, _, rest = resource.split(":", 5)
-    # A shard is written in its primary region; all else is the region's own.
-    assert where == region or rest in ("function:payments-ledger-book", "function:payments-ledger-command"), service
+    of_its = home if rest.startswith(SETTLEMENTS) else region
+    # A shard is written in its primary region.
+    assert where == of_its or rest in ("function:payments-ledger-book", "function:payments-ledger-command"), service
     return rest

@@ -2,6 +2,7 @@
 
 import time
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,11 @@ def endpoints() -> dict[str, str | None]:
     """Every region of the platform with the endpoint of its AWS API (None: AWS's own), in the order of the setting."""
     found = msgspec.json.decode(load(RegionSettings).regions, type=dict[str, str])
     return {name: endpoint or None for name, endpoint in found.items()}
+
+
+def client_in(region: str, service: str) -> Any:
+    """The client of a service in one of the platform's regions."""
+    return client(service) if region == here() else client(service, region, endpoints().get(region))
 
 
 def primary(shard: int) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from payments import records
-from payments.clients import client
+from payments import records, regions
 from payments.listings import Cursor, InvalidCursor, Page, page
 from payments.settings import load
 
@@ -23,9 +22,10 @@ _FIRST, _LAST = "0", "~"
 
 
 class ReportSettings(msgspec.Struct, frozen=True, rename="upper"):
-    """Where the reports are."""
+    """Where the reports are: in the region that reconciles, by default this one."""
 
     settlements_table: str = "settlements"
+    reconciliation_region: str = ""
 
 
 def reports(
@@ -46,7 +46,7 @@ def reports(
 
 def _query(owner: str, low: str, high: str, count: int, *, newest_first: bool) -> list[dict[str, Any]]:
     """The items between two places, both included; a bare day is below all places of the day."""
-    answer = client("dynamodb").query(
+    answer = _dynamodb().query(
         TableName=load(ReportSettings).settlements_table,
         KeyConditionExpression="network_ref = :owner AND line BETWEEN :low AND :high",
         ExpressionAttributeValues={":owner": {"S": _partition(owner)}, ":low": {"S": low}, ":high": {"S": high}},
@@ -66,10 +66,14 @@ def _place(owner: str, cursor: Cursor) -> str:
     body = cursor.entry_id.removeprefix(_PREFIX)
     place = f"{body[:_DAY]}#{body[_DAY + 1 :]}"
     key = {"network_ref": {"S": _partition(owner)}, "line": {"S": place}}
-    item = client("dynamodb").get_item(TableName=load(ReportSettings).settlements_table, Key=key).get("Item")
+    item = _dynamodb().get_item(TableName=load(ReportSettings).settlements_table, Key=key).get("Item")
     if item is None or _report(records.plain(item))["id"] != cursor.entry_id:
         raise InvalidCursor(cursor.entry_id)
     return place
+
+
+def _dynamodb() -> Any:
+    return regions.client_in(load(ReportSettings).reconciliation_region or regions.here(), "dynamodb")
 
 
 def _partition(owner: str) -> str:
