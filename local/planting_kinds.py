@@ -56,10 +56,12 @@ def _amount_mismatch(field: Field) -> Iterator[Mark]:
 
 
 def _currency_mismatch(field: Field) -> Iterator[Mark]:
+    """The right amount in another currency: nothing settles the movement."""
     index, row = field.take(MOVEMENTS)
     wrong = replace(row, currency="USD" if row.currency != "USD" else "EUR")
     field.put(index, row, wrong)
     yield _mark("currency_mismatch", wrong, wrong.amount)
+    yield Mark("", "missing_at_network", row, "", row.amount)
 
 
 def _duplicate_at_network(field: Field) -> Iterator[Mark]:

@@ -100,7 +100,6 @@ def only(found: Planted, class_: str | None) -> Mark:
         ("missing_in_ledger", "missing_in_ledger", 1, 0),
         ("unknown_refund", "missing_in_ledger", 1, 0),
         ("amount_mismatch", "amount_mismatch", 1, 1),
-        ("currency_mismatch", "currency_mismatch", 1, 1),
         ("duplicate_at_network", "duplicate_at_network", 1, 0),
         ("fee_mismatch", "fee_mismatch", 1, 1),
         ("split_mismatch", "amount_mismatch", 2, 1),
@@ -117,6 +116,18 @@ def test_an_error_puts_at_risk_what_it_is_about(kind: str, class_: str, more: in
     assert {mark.class_ for mark in opened} == {class_}
     assert sum(mark.at_risk for mark in opened) > 0
     assert len(opened) == (2 if kind == "split_mismatch" else 1)
+
+
+def test_a_line_in_another_currency_leaves_its_movement_open_too() -> None:
+    found = planted(currency_mismatch=1)
+
+    (wrong,), (right,) = added_and_removed(found)
+    at_risk = {mark.class_: (mark.at_risk, mark.row.currency) for mark in found.marks if mark.open}
+    assert wrong.currency != right.currency
+    assert at_risk == {
+        "currency_mismatch": (wrong.amount, wrong.currency),
+        "missing_at_network": (right.amount, right.currency),
+    }
 
 
 @pytest.mark.parametrize("kind", ["split", "batch", "tolerated", "bad_row", "repeated_row", "fee_line"])
