@@ -1,4 +1,4 @@
-"""What only other tables can tell: who the merchant of a chargeback is, whether its dispute is open, what was settled before.
+"""What only other tables can tell: the merchant of a chargeback, whether its dispute is open, what was settled before.
 
 The network names its case, not our dispute; the dispute's id follows from the merchant and the case.
 """
@@ -24,7 +24,8 @@ SELECT network_ref, min(payment_id) AS payment_id, min(merchant_id) AS merchant_
 FROM (
     SELECT network_ref, payment_id, merchant_id, shard, network, currency FROM new_facts
     UNION ALL
-    SELECT network_ref, payment_id, merchant_id, shard, network, CASE WHEN line_ref IS NULL OR expected > 0 THEN currency END
+    SELECT network_ref, payment_id, merchant_id, shard, network,
+        CASE WHEN line_ref IS NULL OR expected > 0 THEN currency END
     FROM state WHERE payment_id IS NOT NULL)
 WHERE network_ref IN (SELECT network_ref FROM odd_lines)
 GROUP BY network_ref
@@ -33,8 +34,9 @@ GROUP BY network_ref
 
 _ACQUAINT = """
 CREATE OR REPLACE TEMP TABLE payments AS
-SELECT network_ref, coalesce(p.payment_id, i.payment_id) AS payment_id, coalesce(p.merchant_id, i.merchant_id) AS merchant_id,
-    coalesce(p.shard, i.shard) AS shard, coalesce(p.network, i.network) AS network, coalesce(p.currency, i.currency) AS currency
+SELECT network_ref, coalesce(p.payment_id, i.payment_id) AS payment_id,
+    coalesce(p.merchant_id, i.merchant_id) AS merchant_id, coalesce(p.shard, i.shard) AS shard,
+    coalesce(p.network, i.network) AS network, coalesce(p.currency, i.currency) AS currency
 FROM payments p FULL JOIN introduced i USING (network_ref)
 """
 
@@ -57,11 +59,13 @@ WHERE l.type IN ('chargeback', 'representment') AND p.merchant_id IS NOT NULL
 """
 
 _WANTED = f"""
-SELECT line_id, network_ref, payment_id, merchant_id, shard, case_ref, amount, currency, coalesce(reason, ''), settled_on
+SELECT line_id, network_ref, payment_id, merchant_id, shard, case_ref, amount, currency, coalesce(reason, ''),
+    settled_on
 FROM ({NAMED}) l ANTI JOIN odd_facts USING (network_ref, type, movement)
 ANTI JOIN settled_before USING (network_ref, type, movement)
 WHERE type = 'chargeback' AND movement <> '' AND count = 1 AND coalesce(payment_currency, currency) = currency
-    AND coalesce(before, '') NOT IN ('resolved', 'duplicate_at_network') AND coalesce(before_note, '') <> 'currency_differs'
+    AND coalesce(before, '') NOT IN ('resolved', 'duplicate_at_network')
+    AND coalesce(before_note, '') <> 'currency_differs'
 QUALIFY row_number() OVER (PARTITION BY network_ref, movement ORDER BY settled_on, line_id) = 1
 ORDER BY line_id
 """

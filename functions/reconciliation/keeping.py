@@ -34,7 +34,8 @@ def _records(results: Path, as_of: date) -> str:
     """What earlier runs told, of movements of which this one tells nothing."""
     return f"""
         SELECT {rows.names()} FROM state
-        ANTI JOIN (SELECT network_ref, type, movement FROM read_parquet({text(results)})) USING (network_ref, type, movement)
+        ANTI JOIN (SELECT network_ref, type, movement FROM read_parquet({text(results)}))
+            USING (network_ref, type, movement)
         WHERE role = 'record' AND type <> 'authorization' AND (closed_on IS NULL OR closed_on > {_forgotten(as_of)})
     """
 
@@ -50,7 +51,8 @@ def _authorizations() -> str:
 def _releases(as_of: date) -> str:
     day = classes.day(as_of)
     both = f"""
-        SELECT network_ref, payment_id, merchant_id, shard, currency, day, {day} AS closed_on FROM new_facts WHERE kind = 'release'
+        SELECT network_ref, payment_id, merchant_id, shard, currency, day, {day} AS closed_on
+        FROM new_facts WHERE kind = 'release'
         UNION ALL SELECT network_ref, payment_id, merchant_id, shard, currency, day, closed_on FROM state
         WHERE role = 'release' AND closed_on > {_forgotten(as_of)}
     """

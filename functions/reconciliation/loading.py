@@ -61,7 +61,8 @@ KEY = "hash(network_ref, type, movement)"
 
 
 def load(connection: DuckDBPyConnection, inputs: Inputs, as_of: date) -> None:
-    """Makes `new_facts`, `new_lines`, `state`, `live`, `facts_live`, `lines_live`, `odd`, `odd_lines` and `odd_facts`."""
+    """Makes `new_facts`, `new_lines`, `state`, `touched`, `live`, `facts_live`, `lines_live`, `odd`, `odd_lines` and
+    `odd_facts`."""
     _views(connection, inputs)
     _live(connection, as_of - timedelta(days=REMEMBERED_DAYS))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW facts_live AS {_FACTS_LIVE}")
@@ -134,7 +135,7 @@ FROM live WHERE expected > 0 AND type IN {listed(rows.LINE_TYPES)}
 """
 """Facts of movements, new and open; `told` is the class of the record that stands for the movement itself."""
 
-_LINES_LIVE = f"""
+_LINES_LIVE = """
 SELECT line_id, line_ref, file, row, network, type, network_ref,
     CASE WHEN type = 'fee' THEN line_id ELSE movement END AS movement, amount, currency, fee, settled_on, sequence,
     count, batch_ref, case_ref, reason, shard, NULL::VARCHAR AS before, NULL::VARCHAR AS before_note
@@ -159,7 +160,8 @@ HAVING NOT CASE count(*) WHEN 1 THEN bit_xor(mark) & 7 = 1 WHEN 2 THEN bit_xor(m
 the marks have the same upper bits, and 1 and 2 below."""
 
 _ODD_LINES = f"""
-SELECT * REPLACE (max(before) OVER same AS before, max(before_note) OVER same AS before_note), count(*) OVER same AS copies
+SELECT * REPLACE (max(before) OVER same AS before, max(before_note) OVER same AS before_note),
+    count(*) OVER same AS copies
 FROM (SELECT *, before IS NULL AS is_new FROM lines_live
     WHERE type IN {listed(rows.DISPUTED)} OR (type IN {_PLAIN_TYPES} AND {KEY} IN (FROM odd)))
 WINDOW same AS (PARTITION BY network_ref, type, line_id)
@@ -168,7 +170,8 @@ QUALIFY row_number() OVER (same ORDER BY before IS NULL, network, file, row) = 1
 
 _ODD_FACTS = f"""
 SELECT * REPLACE (max(told) OVER same AS told, (sum(booked_amount) OVER same)::BIGINT AS booked_amount,
-    (sum(booked_fees) OVER same)::BIGINT AS booked_fees, (sum(booked_written_off) OVER same)::BIGINT AS booked_written_off),
+    (sum(booked_fees) OVER same)::BIGINT AS booked_fees,
+    (sum(booked_written_off) OVER same)::BIGINT AS booked_written_off),
     count(*) OVER same AS copies
 FROM facts_live WHERE type IN {listed(rows.DISPUTED)} OR {KEY} IN (FROM odd)
 WINDOW same AS (PARTITION BY network_ref, type, movement)

@@ -38,8 +38,8 @@ class Part:
         return self._disputes.strangers()
 
     def introduce(self, known: Iterable[Known]) -> None:
-        """What is known elsewhere about such payments: lines for movements that were settled before are duplicates then,
-        the line that settled one is not told again, and chargebacks have a merchant."""
+        """What is known elsewhere about such payments: lines for movements that were settled before are duplicates
+        then, the line that settled one is not told again, and chargebacks have a merchant."""
         self._disputes.introduce(known)
 
     def disputes(self) -> list[WantedDispute]:
@@ -47,7 +47,7 @@ class Part:
         return self._disputes.wanted()
 
     def told(self, opened: Iterable[OpenedDispute]) -> None:
-        """What the ledger answered to them. A dispute counts like any other fact, and as one when the fact comes, too."""
+        """What the ledger answered to them. A dispute counts like any other fact, and once when the fact comes, too."""
         self._disputes.told(opened)
 
     def run(self, outputs: Outputs) -> Summary:

@@ -6,9 +6,17 @@ from functions.reconciliation import classes, rows
 
 _MOVEMENT = "network_ref, type, movement"
 
+_WHICH = ("network_ref", "record", "class", "type", "movement", "network", "currency")
+_SUMS = ("expected", "settled", "difference", "fee_expected", "at_risk", "tolerated", "booked", "changed")
+_PAYMENT = ("merchant_id", "payment_id", "shard")
+_LINE = ("line_ref", "file", "row", "day", "due", "note", "settled_on", "sequence", "count", "reason")
+"""Columns that are as they are named."""
+
 NAMED = """
-SELECT l.* REPLACE (CASE WHEN l.type IN ('chargeback', 'representment') THEN coalesce(n.movement, '') ELSE l.movement END
-        AS movement, coalesce(p.shard, l.shard) AS shard),
+SELECT l.* REPLACE (
+        CASE WHEN l.type IN ('chargeback', 'representment') THEN coalesce(n.movement, '')
+            ELSE l.movement END AS movement,
+        coalesce(p.shard, l.shard) AS shard),
     p.payment_id, p.merchant_id, p.currency AS payment_currency, p.network AS payment_network
 FROM odd_lines l LEFT JOIN payments p USING (network_ref)
 LEFT JOIN names n ON n.merchant_id = p.merchant_id AND n.case_ref = l.case_ref
@@ -24,7 +32,8 @@ def told(as_of: date) -> str:
     records = " UNION ALL BY NAME ".join((_with_fact(), _without_fact(), _alone(as_of)))
     decided = f"SELECT *, before IS DISTINCT FROM class AS changed FROM ({classes.decided(records)})"
     whole = f"""
-        SELECT *, bool_or({classes.IS_OPEN}) OVER same AS any_open, bool_or(changed OR {classes.IS_OPEN}) OVER same AS any_told,
+        SELECT *, bool_or({classes.IS_OPEN}) OVER same AS any_open,
+            bool_or(changed OR {classes.IS_OPEN}) OVER same AS any_told,
             bool_and(coalesce(base, '') <> 'unsettled') OVER same AS all_closed
         FROM ({decided}) WINDOW same AS (PARTITION BY {_MOVEMENT})
     """
@@ -37,9 +46,10 @@ def weighed(as_of: date) -> str:
     facts = classes.agreed("SELECT * EXCLUDE (amount, copies), amount AS expected FROM odd_facts")
     joined = f"""
         SELECT l.line_id, l.line_ref, l.file, l.row, l.network_ref, l.type, l.movement, l.amount, l.currency, l.fee,
-            l.settled_on, l.sequence, l.count, l.batch_ref, l.case_ref, l.reason, l.before, l.before_note, f.payment_id, f.merchant_id,
-            f.shard, f.network, f.day, f.due, f.expected, f.tolerance, f.fee_tolerance, f.fee_expected, f.told,
-            f.booked_amount AS had_amount, f.booked_fees AS had_fees, f.booked_written_off AS had_written_off,
+            l.settled_on, l.sequence, l.count, l.batch_ref, l.case_ref, l.reason, l.before, l.before_note,
+            f.payment_id, f.merchant_id, f.shard, f.network, f.day, f.due, f.expected, f.tolerance, f.fee_tolerance,
+            f.fee_expected, f.told, f.booked_amount AS had_amount, f.booked_fees AS had_fees,
+            f.booked_written_off AS had_written_off,
             l.currency = f.currency AS same, l.count = 1 AS whole, abs(l.amount - f.expected) <= f.tolerance AS fits
         FROM named l JOIN ({facts}) f USING ({_MOVEMENT})
     """
@@ -80,7 +90,8 @@ def _with_fact() -> str:
     return f"""
         SELECT * REPLACE (CASE WHEN least THEN expected ELSE 0 END AS expected,
                 CASE WHEN least THEN fee_expected ELSE 0 END AS fee_expected),
-            line_id AS record, amount AS settled, CASE WHEN least THEN total - expected WHEN counts THEN 0 ELSE amount END AS difference,
+            line_id AS record, amount AS settled,
+            CASE WHEN least THEN total - expected WHEN counts THEN 0 ELSE amount END AS difference,
             CASE WHEN counts THEN sum_class WHEN same THEN 'duplicate_at_network' ELSE 'currency_mismatch' END AS class,
             CASE WHEN NOT counts THEN amount WHEN {least} 'missing_at_network' THEN abs(expected - total)
                 WHEN {least} 'amount_mismatch' THEN abs(total - expected)
@@ -91,8 +102,8 @@ def _with_fact() -> str:
             CASE WHEN least AND {settled} THEN expected ELSE 0 END AS now_amount,
             CASE WHEN least AND {settled} THEN fees ELSE 0 END AS now_fees,
             CASE WHEN least AND {settled} THEN {classes.WRITTEN_OFF} ELSE 0 END AS now_written_off,
-            counts AND {settled} AND (had_amount <> expected OR had_fees <> fees OR had_written_off <> {classes.WRITTEN_OFF})
-                AS booked
+            counts AND {settled} AND (had_amount <> expected OR had_fees <> fees
+                OR had_written_off <> {classes.WRITTEN_OFF}) AS booked
         FROM weighed
     """
 
@@ -120,41 +131,18 @@ def _alone(as_of: date) -> str:
     """Movements without a line that counts."""
     facts = classes.agreed("SELECT * EXCLUDE (amount, copies), amount AS expected FROM odd_facts")
     return f"""
-        SELECT *, type || '#' || movement AS record, 0 AS settled, -expected AS difference, {classes.unsettled(as_of)} AS class,
-            CASE WHEN {classes.day(as_of)} > due THEN expected ELSE 0 END AS at_risk, NULL::VARCHAR AS note, told AS before,
-            'unsettled' AS base, 0 AS now_amount, 0 AS now_fees, 0 AS now_written_off, false AS booked, false AS tolerated
+        SELECT *, type || '#' || movement AS record, 0 AS settled, -expected AS difference,
+            {classes.unsettled(as_of)} AS class,
+            CASE WHEN {classes.day(as_of)} > due THEN expected ELSE 0 END AS at_risk, NULL::VARCHAR AS note,
+            told AS before, 'unsettled' AS base, 0 AS now_amount, 0 AS now_fees, 0 AS now_written_off,
+            false AS booked, false AS tolerated
         FROM ({facts}) ANTI JOIN (FROM weighed WHERE counts) USING ({_MOVEMENT})
     """
 
 
 def _columns(as_of: date) -> dict[str, str]:
-    same = (
-        "network_ref",
-        "record",
-        "class",
-        "type",
-        "movement",
-        "network",
-        "currency",
-        "expected",
-        "settled",
-        "difference",
-    )
-    same += (
-        "fee_expected",
-        "at_risk",
-        "tolerated",
-        "merchant_id",
-        "payment_id",
-        "shard",
-        "line_ref",
-        "file",
-        "row",
-        "day",
-    )
-    same += ("due", "note", "booked", "changed", "settled_on", "sequence", "count", "reason")
     return {
-        **{name: name for name in same},
+        **{name: name for name in (*_WHICH, *_PAYMENT, *_SUMS, *_LINE)},
         "batch_ref": "nullif(batch_ref, '')",
         "case_ref": "nullif(case_ref, '')",
         "fee_settled": "coalesce(fee, 0)",

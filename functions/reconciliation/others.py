@@ -40,7 +40,8 @@ FROM new_lines WHERE type = 'batch' AND role = 'line'
 """
 
 _MEMBERS = """
-SELECT record AS line_id, network, type, batch_ref, settled AS amount, currency, closed_on FROM state WHERE role = 'member'
+SELECT record AS line_id, network, type, batch_ref, settled AS amount, currency, closed_on
+FROM state WHERE role = 'member'
 UNION ALL
 SELECT line_id, network, type, batch_ref, amount, currency, (FROM today) FROM new_lines WHERE role = 'member_copy'
 """
@@ -49,22 +50,26 @@ _AUTHORIZATIONS = """
 SELECT network_ref, payment_id, merchant_id, shard, currency, amount, day, NULL::VARCHAR AS told, NULL::VARCHAR AS note
 FROM new_facts WHERE kind = 'authorization'
 UNION ALL
-SELECT network_ref, payment_id, merchant_id, shard, currency, expected, day, class, note FROM state WHERE role = 'authorization'
+SELECT network_ref, payment_id, merchant_id, shard, currency, expected, day, class, note
+FROM state WHERE role = 'authorization'
 """
 
 _ENDED = f"""
 SELECT network_ref FROM new_facts WHERE kind = 'release' OR kind IN {listed(rows.LINE_TYPES)}
 UNION ALL
-SELECT network_ref FROM state WHERE role = 'release' OR (role = 'record' AND expected > 0 AND type IN {listed(rows.LINE_TYPES)})
+SELECT network_ref FROM state
+WHERE role = 'release' OR (role = 'record' AND expected > 0 AND type IN {listed(rows.LINE_TYPES)})
 """
 
 TABLES = {
     "fee_lines": _FEE_LINES,
     "batch_lines": f"""
-        SELECT * FROM ({_BATCH_LINES}) QUALIFY row_number() OVER (PARTITION BY line_id ORDER BY before IS NULL, network, file, row) = 1
+        SELECT * FROM ({_BATCH_LINES})
+        QUALIFY row_number() OVER (PARTITION BY line_id ORDER BY before IS NULL, network, file, row) = 1
     """,
     "members": f"""
-        SELECT line_id, network, type, batch_ref, amount, currency, min(closed_on) AS closed_on FROM ({_MEMBERS}) GROUP BY ALL
+        SELECT line_id, network, type, batch_ref, amount, currency, min(closed_on) AS closed_on
+        FROM ({_MEMBERS}) GROUP BY ALL
     """,
     "authorizations": f"""
         SELECT * REPLACE (max(told) OVER same AS told, max(note) OVER same AS note) FROM ({_AUTHORIZATIONS})
@@ -91,28 +96,31 @@ def batches(as_of: date) -> str:
         FROM members GROUP BY ALL
     """
     compared = f"""
-        SELECT b.*, line_id AS record, coalesce(s.expected, 0) AS expected, abs(amount - coalesce(s.expected, 0)) AS at_risk,
+        SELECT b.*, line_id AS record, coalesce(s.expected, 0) AS expected,
+            abs(amount - coalesce(s.expected, 0)) AS at_risk,
             CASE WHEN amount = coalesce(s.expected, 0) THEN 'batch' ELSE 'batch_mismatch' END AS class
         FROM batch_lines b LEFT JOIN ({sums}) s USING (network, batch_ref, currency)
     """
     columns = {**_NOTHING, **_LINE, "class": "class", "expected": "expected", "difference": "amount - expected"}
     columns |= {"at_risk": "at_risk", "note": "note", "changed": "before IS DISTINCT FROM class"}
     columns |= {"closed_on": f"CASE WHEN NOT {classes.IS_OPEN} THEN {classes.day(as_of)} END"}
-    return f"SELECT * FROM (SELECT {rows.projected(columns)} FROM ({classes.decided(compared)})) WHERE changed OR {classes.IS_OPEN}"
+    told = f"SELECT {rows.projected(columns)} FROM ({classes.decided(compared)})"
+    return f"SELECT * FROM ({told}) WHERE changed OR {classes.IS_OPEN}"
 
 
 def orphans(as_of: date) -> str:
     """Authorizations that were neither captured nor released in time, and those that were after all."""
     name = "network_ref, 'authorization' AS type, '' AS movement, 'authorization#' AS record, NULL::VARCHAR AS network"
     lost = f"""
-        SELECT {name}, payment_id, merchant_id, shard, currency, day, amount AS at_risk, told AS before, note, 'orphan' AS class
+        SELECT {name}, payment_id, merchant_id, shard, currency, day, amount AS at_risk, told AS before, note,
+            'orphan' AS class
         FROM pending WHERE {classes.day(as_of)} > day + {ORPHAN_DAYS}
     """
     columns = {name: name for name in ("network_ref", "record", "class", "type", "movement", "currency", "merchant_id")}
     columns |= {name: name for name in ("payment_id", "shard", "day", "note")}
     columns |= {"due": f"day + {ORPHAN_DAYS}", "changed": "before IS DISTINCT FROM class", "role": "'record'"}
     found = f"SELECT {rows.projected({**_NOTHING, **columns, 'at_risk': 'at_risk'})} FROM ({classes.decided(lost)})"
-    ended = f"SELECT *, {name} FROM authorizations WHERE told IS NOT NULL AND network_ref NOT IN (SELECT network_ref FROM pending)"
+    ended = f"SELECT *, {name} FROM authorizations ANTI JOIN pending USING (network_ref) WHERE told IS NOT NULL"
     return f"""
         SELECT * FROM ({found}) WHERE changed OR {classes.IS_OPEN}
         UNION ALL SELECT {rows.projected(rows.WITHDRAWN)} FROM ({ended})
@@ -121,7 +129,10 @@ def orphans(as_of: date) -> str:
 
 def pending_told(results: Path) -> str:
     """The table `pending` with the class that each has by the results; those that nobody was told of have none."""
-    told = f"SELECT network_ref, class, note FROM read_parquet({text(results)}) WHERE type = 'authorization' AND NOT withdrawn"
+    told = f"""
+        SELECT network_ref, class, note FROM read_parquet({text(results)})
+        WHERE type = 'authorization' AND NOT withdrawn
+    """
     return f"""
         SELECT p.* EXCLUDE (told, note), coalesce(r.class, p.told) AS class, coalesce(r.note, p.note) AS note
         FROM pending p LEFT JOIN ({told}) r USING (network_ref)

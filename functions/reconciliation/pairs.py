@@ -7,6 +7,10 @@ from functions.reconciliation.loading import KEY
 
 _PLAIN = "type IN ('capture', 'refund')"
 
+_WHICH = ("network_ref", "record", "class", "type", "movement", "network", "currency")
+_MORE = ("merchant_id", "payment_id", "shard", "at_risk", "line_ref", "file", "row", "day", "due", "settled_on")
+"""Columns that are as they are named."""
+
 
 def told(as_of: date, *, state: bool) -> str:
     """The results of pairs; without `state` nothing was told before, and nobody has decided anything."""
@@ -21,7 +25,8 @@ def withdrawn() -> str:
     """What earlier runs told of movements themselves that have a line now."""
     return f"""
         SELECT {rows.projected(rows.WITHDRAWN)}
-        FROM (SELECT *, {KEY} AS k FROM live WHERE line_ref IS NULL AND expected > 0 AND {_PLAIN}) ANTI JOIN odd USING (k)
+        FROM (SELECT *, {KEY} AS k FROM live WHERE line_ref IS NULL AND expected > 0 AND {_PLAIN})
+        ANTI JOIN odd USING (k)
         SEMI JOIN (SELECT * FROM lines_live WHERE {_PLAIN}) USING (network_ref, type, movement, currency)
     """
 
@@ -37,7 +42,8 @@ def _joined(*, state: bool) -> str:
             coalesce(f.network, l.network) AS network, coalesce(f.shard, l.shard) AS shard,
             coalesce(f.day, l.settled_on) AS day, f.payment_id, f.merchant_id, f.amount AS expected,
             l.line_id, l.line_ref, l.file, l.row, l.amount AS total, l.fee AS fees, l.settled_on, l.batch_ref{before}
-        FROM (SELECT * FROM ({lines}) ANTI JOIN odd USING (k)) l FULL JOIN (SELECT * FROM ({facts}) ANTI JOIN odd USING (k)) f
+        FROM (SELECT * FROM ({lines}) ANTI JOIN odd USING (k)) l
+        FULL JOIN (SELECT * FROM ({facts}) ANTI JOIN odd USING (k)) f
         ON f.network_ref = l.network_ref AND f.type = l.type AND f.movement = l.movement AND f.currency = l.currency
     """
 
@@ -59,19 +65,6 @@ def _classed(as_of: date, *, state: bool) -> str:
 
 
 def _columns(as_of: date, *, state: bool) -> dict[str, str]:
-    same = (
-        "network_ref",
-        "record",
-        "class",
-        "type",
-        "movement",
-        "network",
-        "currency",
-        "at_risk",
-        "merchant_id",
-        "payment_id",
-    )
-    same += ("shard", "line_ref", "file", "row", "day", "due", "settled_on")
     books = {
         "booked_amount": f"CASE WHEN {classes.IS_SETTLED} THEN expected ELSE 0 END",
         "booked_fees": f"CASE WHEN {classes.IS_SETTLED} THEN fees ELSE 0 END",
@@ -79,7 +72,7 @@ def _columns(as_of: date, *, state: bool) -> dict[str, str]:
     }
     anew = " OR ".join(f"{name} <> {value}" for name, value in books.items())
     return {
-        **{name: name for name in same},
+        **{name: name for name in (*_WHICH, *_MORE)},
         **books,
         "batch_ref": "nullif(batch_ref, '')",
         "expected": "coalesce(expected, 0)",

@@ -1,4 +1,4 @@
-"""The columns of what is told and kept: one schema for results and state, so that what a run told is what the next reads.
+"""The columns of what is told and kept: one schema for both, so that what a run told is what the next reads.
 
 A row is a line with the movement it belongs to, or a movement without a line. One row of each movement with a fact
 carries the fact: the one whose `expected` is not 0.
@@ -35,8 +35,9 @@ RESULT: dict[str, str] = {
     "changed": "BOOLEAN",
     "withdrawn": "BOOLEAN",
 }
-"""What a result is (docs/reconciliation.md, "Results"). `changed`: it is new, or another class than before. `withdrawn`: an
-earlier run told it, and it is no more, because the movement now has a line, or the authorization was captured."""
+"""What a result is (docs/reconciliation.md, "Results"). `changed`: it is new, or another class than before.
+`withdrawn`: an earlier run told it, and it is no more, because the movement now has a line, or the authorization was
+captured."""
 
 KEPT: dict[str, str] = {
     "settled_on": "DATE",
@@ -49,8 +50,9 @@ KEPT: dict[str, str] = {
     "booked_fees": "BIGINT",
     "booked_written_off": "BIGINT",
 }
-"""What the next run must know besides. `role`: `record` of what was told, `authorization`, `release` or `member` of what is only kept.
-`closed_on`: the day as of which nothing of the movement was open any more. `booked_…`: what stands in the books for it."""
+"""What the next run must know besides. `role`: `record` of what was told, `authorization`, `release` or `member` of
+what is only kept. `closed_on`: the day as of which nothing of the movement was open any more. `booked_…`: what stands
+in the books for it."""
 
 ALL = RESULT | KEPT
 

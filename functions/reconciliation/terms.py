@@ -19,7 +19,7 @@ Amounts = dict[Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{3}|\*)$")], Annotat
 
 
 class InvalidTerms(ValueError):
-    """It is no file of terms: no JSON, a name that means nothing, or a number that is no integer or out of its limits."""
+    """It is no file of terms: no JSON, an unknown name, or a number that is no integer or out of its limits."""
 
 
 class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ def put(connection: DuckDBPyConnection, terms: Terms, places: Iterable[tuple[str
     ]
     if rows:
         connection.execute(
-            "INSERT INTO agreed SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)",
+            f"INSERT INTO agreed SELECT {', '.join(['unnest(?)'] * len(rows[0]))}",
             [list(column) for column in zip(*rows, strict=True)],
         )
 
