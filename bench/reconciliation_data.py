@@ -18,8 +18,16 @@ _FEE = (
     "CASE WHEN kind = 'capture' THEN"
     " (amount * CASE network WHEN 'amex' THEN 230 ELSE 180 END + 5000) // 10000 + 10 ELSE 0 END"
 )
+
+
+def _id(prefix: str, seed: str) -> str:
+    """The SQL of an id of this form; without digits, because sixteen in a row might be a card number."""
+    return f"'{prefix}_' || translate(md5({seed})[:26], '0123456789', 'ghijklmnop')"
+
+
+_REFUND, _UNKNOWN = "'r' || i", "'u' || i"
 _KIND = "CASE WHEN i % 20 = 3 THEN 'refund' ELSE 'capture' END"
-_MOVEMENT = "CASE WHEN i % 20 = 3 THEN 'ref_' || md5('r' || i)[:26] ELSE '' END"
+_MOVEMENT = f"CASE WHEN i % 20 = 3 THEN {_id('ref', _REFUND)} ELSE '' END"
 
 
 def make(directory: Path, rows: int) -> None:
@@ -40,8 +48,8 @@ def write_files(directory: Path) -> list[Path]:
 def _movements(rows: int) -> str:
     networks = ", ".join(f"'{name}'" for name in NETWORKS)
     return f"""
-        SELECT i, 'net_' || md5(i::VARCHAR)[:26] AS network_ref, 'pay_' || md5('p' || i)[:26] AS payment_id,
-            'mer_' || md5((i % 5000)::VARCHAR)[:26] AS merchant_id, (hash(i % 5000) % 128)::INTEGER AS shard,
+        SELECT i, {_id("net", "i::VARCHAR")} AS network_ref, {_id("pay", "'p' || i")} AS payment_id,
+            {_id("mer", "(i % 5000)::VARCHAR")} AS merchant_id, (hash(i % 5000) % 128)::INTEGER AS shard,
             {_KIND} AS kind, {_MOVEMENT} AS movement, [{networks}][1 + i % 3] AS network,
             ['USD', 'EUR', 'JPY'][1 + i // 3 % 3] AS currency, 100 + (hash(i) % 100000)::BIGINT AS amount,
             '2026-11-2' || (i % 4) AS day
@@ -68,7 +76,7 @@ UNION ALL
 SELECT 'D' || i, network_ref, movement, network, kind, amount, currency, {_FEE}, 1, 1, shard
 FROM movements WHERE i % 1000 IN (31, 32, 33, 34)
 UNION ALL
-SELECT 'U' || i, 'net_' || md5('u' || i)[:26], '', network, 'capture', amount, currency, {_FEE}, 1, 1, shard
+SELECT 'U' || i, {_id("net", _UNKNOWN)}, '', network, 'capture', amount, currency, {_FEE}, 1, 1, shard
 FROM movements WHERE i % 1000 IN (41, 42, 43)
 """
 
