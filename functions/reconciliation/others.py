@@ -72,13 +72,18 @@ TABLES = {
         FROM ({_MEMBERS}) GROUP BY ALL
     """,
     "authorizations": f"""
-        SELECT * REPLACE (max(told) OVER same AS told, max(note) OVER same AS note) FROM ({_AUTHORIZATIONS})
+        SELECT * REPLACE (max(told) OVER same AS told, max(note) OVER same AS note)
+        FROM (SELECT *, false AS ended FROM ({_AUTHORIZATIONS}) ANTI JOIN ({_ENDED}) e USING (network_ref)
+            UNION ALL
+            SELECT *, true FROM (SELECT * FROM ({_AUTHORIZATIONS}) WHERE told IS NOT NULL)
+            SEMI JOIN ({_ENDED}) e USING (network_ref))
         WINDOW same AS (PARTITION BY network_ref) QUALIFY row_number() OVER (same ORDER BY day, amount, currency) = 1
     """,
-    "pending": f"SELECT a.* FROM authorizations a ANTI JOIN ({_ENDED}) e USING (network_ref)",
+    "pending": "SELECT * EXCLUDE (ended) FROM authorizations WHERE NOT ended",
 }
-"""Tables of the relations above, each line, member and authorization once; `pending` has the authorizations that were
-neither captured nor released."""
+"""Tables of the relations above, each line, member and authorization once. Nearly all authorizations were captured or
+released, and are left out: `pending` has those that were not, `authorizations` also those `ended` that were told as
+orphans."""
 
 
 def fees(as_of: date) -> str:
@@ -120,7 +125,7 @@ def orphans(as_of: date) -> str:
     columns |= {name: name for name in ("payment_id", "shard", "day", "note")}
     columns |= {"due": f"day + {ORPHAN_DAYS}", "changed": "before IS DISTINCT FROM class", "role": "'record'"}
     found = f"SELECT {rows.projected({**_NOTHING, **columns, 'at_risk': 'at_risk'})} FROM ({classes.decided(lost)})"
-    ended = f"SELECT *, {name} FROM authorizations ANTI JOIN pending USING (network_ref) WHERE told IS NOT NULL"
+    ended = f"SELECT *, {name} FROM authorizations WHERE ended"
     return f"""
         SELECT * FROM ({found}) WHERE changed OR {classes.IS_OPEN}
         UNION ALL SELECT {rows.projected(rows.WITHDRAWN)} FROM ({ended})

@@ -337,6 +337,18 @@ def test_with_a_state_the_next_run_goes_on(place):
     assert ages == {"2-7"}, "what is open has been so since the first run"
 
 
+def test_an_orphan_that_was_captured_after_all_is_taken_back(place):
+    run("visa.csv", "--state", "state")
+    authorized = fact("orphan", kind="authorization", day=LONG_AGO)
+    late = feed(place / "late.jsonl.gz", [fact("orphan"), authorized])
+    run("visa.csv", "--state", "state", facts=late)
+    assert "orphan" not in classes(place)
+    withdrawn = f"SELECT network_ref, record FROM '{place}/reconciliation/results/*.parquet' WHERE withdrawn"
+    assert duckdb.sql(withdrawn).fetchall() == [(payment("orphan"), "authorization#")]
+    run("visa.csv", "--state", "state", facts=late)
+    assert duckdb.sql(withdrawn).fetchall() == [], "it was told, and is not told again"
+
+
 def test_a_state_that_does_not_fit_is_refused_and_stays(place):
     run("visa.csv", "--state", "state", "--parts", 3)
     there = seen(place)
