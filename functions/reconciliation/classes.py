@@ -47,7 +47,7 @@ def decided(relation: str) -> str:
 
     It needs `network_ref`, `record`, `class`, `at_risk`, `note`, and `before`: the class the record had before.
     """
-    is_decided = f"{IS_OPEN} AND (d.record IS NOT NULL OR before = 'resolved')"
+    is_decided = f"({IS_OPEN} OR class = 'resolved') AND (d.record IS NOT NULL OR before = 'resolved')"
     return f"""
         SELECT r.* REPLACE (
             CASE WHEN {is_decided} THEN 'resolved' ELSE class END AS class,

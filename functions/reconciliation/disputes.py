@@ -63,6 +63,7 @@ SELECT line_id, network_ref, payment_id, merchant_id, shard, case_ref, amount, c
     settled_on
 FROM ({NAMED}) l ANTI JOIN odd_facts USING (network_ref, type, movement)
 ANTI JOIN settled_before USING (network_ref, type, movement)
+ANTI JOIN resolved d ON d.network_ref = l.network_ref AND d.record = l.line_id
 WHERE type = 'chargeback' AND movement <> '' AND count = 1 AND coalesce(payment_currency, currency) = currency
     AND coalesce(before, '') NOT IN ('resolved', 'duplicate_at_network')
     AND coalesce(before_note, '') <> 'currency_differs'

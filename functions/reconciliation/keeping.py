@@ -31,11 +31,14 @@ def _kept(results: Path, as_of: date) -> str:
 
 
 def _records(results: Path, as_of: date) -> str:
-    """What earlier runs told, of movements of which this one tells nothing."""
+    """What earlier runs told, of movements and lines of which this one tells nothing. A chargeback's line has another
+    movement once its payment is known."""
     return f"""
         SELECT {rows.names()} FROM state
         ANTI JOIN (SELECT network_ref, type, movement FROM read_parquet({text(results)}))
             USING (network_ref, type, movement)
+        ANTI JOIN (SELECT network_ref, type, record FROM read_parquet({text(results)}))
+            USING (network_ref, type, record)
         WHERE role = 'record' AND type <> 'authorization' AND (closed_on IS NULL OR closed_on > {_forgotten(as_of)})
     """
 

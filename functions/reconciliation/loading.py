@@ -61,13 +61,15 @@ KEY = "hash(network_ref, type, movement)"
 
 
 def load(connection: DuckDBPyConnection, inputs: Inputs, as_of: date) -> None:
-    """Makes `new_facts`, `new_lines`, `state`, `touched`, `live`, `facts_live`, `lines_live`, `odd`, `odd_lines` and
-    `odd_facts`."""
+    """Makes `new_facts`, `new_lines`, `state`, `resolved`, `touched`, `live`, `facts_live`, `lines_live`, `odd`,
+    `odd_lines` and `odd_facts`."""
     _views(connection, inputs)
+    _resolved(connection, inputs)
     _live(connection, as_of - timedelta(days=REMEMBERED_DAYS))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW facts_live AS {_FACTS_LIVE}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW lines_live AS {_LINES_LIVE}")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE odd AS {_ODD}")
+    decided = f" UNION ALL {_DECIDED}" if has_state(inputs) or inputs.resolutions else ""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE odd AS {_ODD}{decided}")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE odd_lines AS {_ODD_LINES}")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE odd_facts AS {_ODD_FACTS}")
 
@@ -88,6 +90,14 @@ def _views(connection: DuckDBPyConnection, inputs: Inputs) -> None:
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW state AS SELECT * FROM ({_read(files, rows.ALL)}) WHERE withdrawn IS NOT TRUE"
     )
+
+
+def _resolved(connection: DuckDBPyConnection, inputs: Inputs) -> None:
+    connection.execute("CREATE OR REPLACE TEMP TABLE resolved (network_ref VARCHAR, record VARCHAR, note VARCHAR)")
+    decisions = [[each.network_ref, each.record, each.note] for each in inputs.resolutions]
+    if decisions:
+        columns = [list(column) for column in zip(*decisions, strict=True)]
+        connection.execute("INSERT INTO resolved SELECT unnest(?), unnest(?), unnest(?)", columns)
 
 
 def _read(files: object, columns: dict[str, str]) -> str:
@@ -138,14 +148,16 @@ FROM live WHERE expected > 0 AND type IN {listed(rows.LINE_TYPES)}
 _LINES_LIVE = """
 SELECT line_id, line_ref, file, row, network, type, network_ref,
     CASE WHEN type = 'fee' THEN line_id ELSE movement END AS movement, amount, currency, fee, settled_on, sequence,
-    count, batch_ref, case_ref, reason, shard, NULL::VARCHAR AS before, NULL::VARCHAR AS before_note
+    count, batch_ref, case_ref, reason, shard, NULL::VARCHAR AS before, NULL::VARCHAR AS before_note,
+    false AS counted
 FROM new_lines WHERE role = 'line' AND type <> 'batch'
 UNION ALL
 SELECT record, line_ref, file, row, network, type, network_ref, movement, settled, currency, fee_settled, settled_on,
-    sequence, count, batch_ref, case_ref, reason, shard, class, note
+    sequence, count, batch_ref, case_ref, reason, shard, class, note, expected > 0 OR difference = 0
 FROM live WHERE line_ref IS NOT NULL
 """
-"""Lines of movements and fees, new and open; `before` and `before_note` are what an earlier run made of them."""
+"""Lines of movements and fees, new and open; `before` and `before_note` are what an earlier run made of them, `counted`
+is whether they counted for the movement then."""
 
 _CURRENCY = "(hash(currency) & 18446744073709551608)"
 _ODD = f"""
@@ -158,6 +170,14 @@ HAVING NOT CASE count(*) WHEN 1 THEN bit_xor(mark) & 7 = 1 WHEN 2 THEN bit_xor(m
 """
 """Movements but those with one fact, and those with one fact and one line that is no split, in the same currency: then
 the marks have the same upper bits, and 1 and 2 below."""
+
+_DECIDED = f"""
+SELECT {KEY} FROM (
+    SELECT network_ref, type, movement FROM facts_live UNION ALL SELECT network_ref, type, movement FROM lines_live)
+SEMI JOIN (SELECT network_ref FROM resolved UNION ALL SELECT network_ref FROM live WHERE class = 'resolved')
+    USING (network_ref)
+"""
+"""Movements of payments of which somebody has decided something."""
 
 _ODD_LINES = f"""
 SELECT * REPLACE (max(before) OVER same AS before, max(before_note) OVER same AS before_note),

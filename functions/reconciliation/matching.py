@@ -69,18 +69,11 @@ class Part:
             "SELECT DISTINCT network, currency FROM (FROM facts_live UNION ALL BY NAME FROM odd_facts)"
         )
         terms.put(self._connection, self._terms, [(network, currency) for network, currency in places])
-        self._table(
-            "resolved", "SELECT ''::VARCHAR AS network_ref, ''::VARCHAR AS record, ''::VARCHAR AS note WHERE false"
-        )
-        decisions = [[each.network_ref, each.record, each.note] for each in self._inputs.resolutions]
-        if decisions:
-            columns = [list(column) for column in zip(*decisions, strict=True)]
-            self._connection.execute("INSERT INTO resolved SELECT unnest(?), unnest(?), unnest(?)", columns)
         self._table("named", movements.NAMED)
         self._table("weighed", movements.weighed(self._as_of))
 
     def _results(self) -> str:
-        state = loading.has_state(self._inputs) or bool(self._inputs.resolutions)
+        state = loading.has_state(self._inputs)
         told = [pairs.told(self._as_of, state=state), movements.told(self._as_of), movements.withdrawn()]
         told += [others.fees(self._as_of), others.batches(self._as_of), others.orphans(self._as_of)]
         if state:

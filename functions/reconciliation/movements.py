@@ -27,10 +27,22 @@ ANTI JOIN settled_before b
 The line that settled a movement long ago is left out: it is told already."""
 
 
+_FACTS = """
+SELECT f.* EXCLUDE (amount, copies), f.amount AS expected,
+    d.record IS NOT NULL OR coalesce(f.told = 'resolved', false) AS decided
+FROM odd_facts f LEFT JOIN resolved d ON d.network_ref = f.network_ref AND d.record = f.type || '#' || f.movement
+"""
+"""Facts of odd movements; `decided`: somebody has decided the movement itself, when it had no line."""
+
+
 def told(as_of: date) -> str:
     """The results of odd movements: all records of a movement of which one is new, has changed or is open."""
     records = " UNION ALL BY NAME ".join((_with_fact(), _without_fact(), _alone(as_of)))
-    decided = f"SELECT *, before IS DISTINCT FROM class AS changed FROM ({classes.decided(records)})"
+    decided = f"""
+        SELECT r.*, s.record IS NULL OR ({_compared("r")}) IS DISTINCT FROM ({_compared("s")}) AS changed
+        FROM ({classes.decided(records)}) r
+        LEFT JOIN live s ON s.network_ref = r.network_ref AND s.type = r.type AND s.record = r.record
+    """
     whole = f"""
         SELECT *, bool_or({classes.IS_OPEN}) OVER same AS any_open,
             bool_or(changed OR {classes.IS_OPEN}) OVER same AS any_told,
@@ -43,25 +55,33 @@ def told(as_of: date) -> str:
 def weighed(as_of: date) -> str:
     """Lines of movements with a fact, which of them count, and the class of what they come to. A table of its own,
     `weighed`, because three relations are made of it."""
-    facts = classes.agreed("SELECT * EXCLUDE (amount, copies), amount AS expected FROM odd_facts")
     joined = f"""
         SELECT l.line_id, l.line_ref, l.file, l.row, l.network_ref, l.type, l.movement, l.amount, l.currency, l.fee,
             l.settled_on, l.sequence, l.count, l.batch_ref, l.case_ref, l.reason, l.before, l.before_note,
             f.payment_id, f.merchant_id, f.shard, f.network, f.day, f.due, f.expected, f.tolerance, f.fee_tolerance,
             f.fee_expected, f.told, f.booked_amount AS had_amount, f.booked_fees AS had_fees,
             f.booked_written_off AS had_written_off,
-            l.currency = f.currency AS same, l.count = 1 AS whole, abs(l.amount - f.expected) <= f.tolerance AS fits
-        FROM named l JOIN ({facts}) f USING ({_MOVEMENT})
+            l.currency = f.currency AS same, l.count = 1 AS whole, abs(l.amount - f.expected) <= f.tolerance AS fits,
+            f.decided AS movement_decided, d.record IS NOT NULL OR coalesce(l.before = 'resolved', false) AS decided,
+            l.counted
+        FROM named l JOIN ({classes.agreed(_FACTS)}) f USING ({_MOVEMENT})
+        LEFT JOIN resolved d ON d.network_ref = l.network_ref AND d.record = l.line_id
+    """
+    usable = f"""
+        SELECT * EXCLUDE (counted), CASE WHEN final THEN decided AND counted ELSE same AND NOT decided END AS usable
+        FROM (SELECT *, movement_decided OR bool_or(decided AND counted) OVER (PARTITION BY {_MOVEMENT}) AS final
+            FROM ({joined}))
     """
     ranked = f"""
-        SELECT *, bool_or(same AND whole) OVER (PARTITION BY {_MOVEMENT}) AS single,
-            row_number() OVER (PARTITION BY {_MOVEMENT}, same, whole ORDER BY fits DESC, settled_on, line_id) AS place,
-            first_value(count) OVER (PARTITION BY {_MOVEMENT}, same ORDER BY settled_on, line_id) AS parts,
-            row_number() OVER (PARTITION BY {_MOVEMENT}, same, count, sequence ORDER BY settled_on, line_id) AS turn
-        FROM ({joined})
+        SELECT *, bool_or(usable AND whole) OVER (PARTITION BY {_MOVEMENT}) AS single,
+            row_number() OVER (PARTITION BY {_MOVEMENT}, usable, whole ORDER BY fits DESC, settled_on, line_id)
+                AS place,
+            first_value(count) OVER (PARTITION BY {_MOVEMENT}, usable ORDER BY settled_on, line_id) AS parts,
+            row_number() OVER (PARTITION BY {_MOVEMENT}, usable, count, sequence ORDER BY settled_on, line_id) AS turn
+        FROM ({usable})
     """
     counted = f"""
-        SELECT *, same AND CASE WHEN single THEN whole AND place = 1 ELSE count = parts AND turn = 1 END AS counts
+        SELECT *, usable AND CASE WHEN single THEN whole AND place = 1 ELSE count = parts AND turn = 1 END AS counts
         FROM ({ranked})
     """
     summed = f"""
@@ -72,7 +92,11 @@ def weighed(as_of: date) -> str:
         FROM ({counted}) WINDOW movement AS (PARTITION BY {_MOVEMENT})
     """
     late = f"CASE WHEN {classes.day(as_of)} > due THEN 'missing_at_network' ELSE 'partially_settled' END"
-    return f"SELECT *, CASE WHEN complete THEN {classes.SETTLED} ELSE {late} END AS sum_class FROM ({summed})"
+    return f"""
+        SELECT *, CASE WHEN final AND had_amount = 0 THEN 'resolved' WHEN complete THEN {classes.SETTLED}
+            ELSE {late} END AS sum_class
+        FROM ({summed})
+    """
 
 
 def withdrawn() -> str:
@@ -97,8 +121,10 @@ def _with_fact() -> str:
                 WHEN {least} 'amount_mismatch' THEN abs(total - expected)
                 WHEN {least} 'fee_mismatch' THEN abs(fees - fee_expected) ELSE 0 END AS at_risk,
             counts AND {settled} AND total <> expected AS tolerated,
-            CASE WHEN before = 'resolved' THEN before_note END AS note,
-            CASE WHEN NOT counts THEN 'none' WHEN {settled} THEN 'settled' ELSE 'unsettled' END AS base,
+            CASE WHEN before = 'resolved' THEN before_note
+                WHEN final AND same AND NOT counts THEN 'decided' END AS note,
+            CASE WHEN NOT counts OR sum_class = 'resolved' THEN 'none' WHEN {settled} THEN 'settled'
+                ELSE 'unsettled' END AS base,
             CASE WHEN least AND {settled} THEN expected ELSE 0 END AS now_amount,
             CASE WHEN least AND {settled} THEN fees ELSE 0 END AS now_fees,
             CASE WHEN least AND {settled} THEN {classes.WRITTEN_OFF} ELSE 0 END AS now_written_off,
@@ -129,15 +155,21 @@ def _without_fact() -> str:
 
 def _alone(as_of: date) -> str:
     """Movements without a line that counts."""
-    facts = classes.agreed("SELECT * EXCLUDE (amount, copies), amount AS expected FROM odd_facts")
     return f"""
         SELECT *, type || '#' || movement AS record, 0 AS settled, -expected AS difference,
-            {classes.unsettled(as_of)} AS class,
-            CASE WHEN {classes.day(as_of)} > due THEN expected ELSE 0 END AS at_risk, NULL::VARCHAR AS note,
-            told AS before, 'unsettled' AS base, 0 AS now_amount, 0 AS now_fees, 0 AS now_written_off,
+            CASE WHEN decided THEN 'resolved' ELSE {classes.unsettled(as_of)} END AS class,
+            CASE WHEN {classes.day(as_of)} > due AND NOT decided THEN expected ELSE 0 END AS at_risk,
+            NULL::VARCHAR AS note, told AS before, CASE WHEN decided THEN 'none' ELSE 'unsettled' END AS base,
+            0 AS now_amount, 0 AS now_fees, 0 AS now_written_off,
             false AS booked, false AS tolerated
-        FROM ({facts}) ANTI JOIN (FROM weighed WHERE counts) USING ({_MOVEMENT})
+        FROM ({classes.agreed(_FACTS)}) ANTI JOIN (FROM weighed WHERE counts) USING ({_MOVEMENT})
     """
+
+
+def _compared(relation: str) -> str:
+    """What may be another than it was told."""
+    names = (*_WHICH, *_PAYMENT, "expected", "difference", "fee_expected", "at_risk", "tolerated", "day", "due", "note")
+    return ", ".join(f"{relation}.{name}" for name in names)
 
 
 def _columns(as_of: date) -> dict[str, str]:

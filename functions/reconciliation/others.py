@@ -31,11 +31,12 @@ WINDOW same AS (PARTITION BY line_id) QUALIFY row_number() OVER (same ORDER BY b
 
 _BATCH_LINES = """
 SELECT record AS line_id, line_ref, file, row, network, type, network_ref, movement, settled AS amount, currency,
-    fee_settled AS fee, settled_on, sequence, count, batch_ref, case_ref, reason, shard, class AS before, note
+    fee_settled AS fee, settled_on, sequence, count, batch_ref, case_ref, reason, shard, class AS before, note,
+    expected AS expected_before
 FROM state WHERE type = 'batch' AND role = 'record'
 UNION ALL
 SELECT line_id, line_ref, file, row, network, type, network_ref, line_id, amount, currency, fee, settled_on, sequence,
-    count, batch_ref, case_ref, reason, shard, NULL, NULL
+    count, batch_ref, case_ref, reason, shard, NULL, NULL, NULL
 FROM new_lines WHERE type = 'batch' AND role = 'line'
 """
 
@@ -103,11 +104,14 @@ def batches(as_of: date) -> str:
     compared = f"""
         SELECT b.*, line_id AS record, coalesce(s.expected, 0) AS expected,
             abs(amount - coalesce(s.expected, 0)) AS at_risk,
-            CASE WHEN amount = coalesce(s.expected, 0) THEN 'batch' ELSE 'batch_mismatch' END AS class
+            CASE WHEN before = 'resolved' OR d.record IS NOT NULL THEN 'resolved'
+                WHEN amount = coalesce(s.expected, 0) THEN 'batch' ELSE 'batch_mismatch' END AS class
         FROM batch_lines b LEFT JOIN ({sums}) s USING (network, batch_ref, currency)
+        LEFT JOIN resolved d ON d.network_ref = b.network_ref AND d.record = b.line_id
     """
     columns = {**_NOTHING, **_LINE, "class": "class", "expected": "expected", "difference": "amount - expected"}
-    columns |= {"at_risk": "at_risk", "note": "note", "changed": "before IS DISTINCT FROM class"}
+    columns |= {"at_risk": "at_risk", "note": "note"}
+    columns |= {"changed": "before IS DISTINCT FROM class OR expected_before <> expected"}
     columns |= {"closed_on": f"CASE WHEN NOT {classes.IS_OPEN} THEN {classes.day(as_of)} END"}
     told = f"SELECT {rows.projected(columns)} FROM ({classes.decided(compared)})"
     return f"SELECT * FROM ({told}) WHERE changed OR {classes.IS_OPEN}"

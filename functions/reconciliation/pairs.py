@@ -13,11 +13,8 @@ _MORE = ("merchant_id", "payment_id", "shard", "at_risk", "line_ref", "file", "r
 
 
 def told(as_of: date, *, state: bool) -> str:
-    """The results of pairs; without `state` nothing was told before, and nobody has decided anything."""
-    classed = _classed(as_of, state=state)
-    results = (
-        f"SELECT {rows.projected(_columns(as_of, state=state))} FROM ({classes.decided(classed) if state else classed})"
-    )
+    """The results of pairs; without `state` nothing was told before."""
+    results = f"SELECT {rows.projected(_columns(as_of, state=state))} FROM ({_classed(as_of, state=state)})"
     return f"SELECT * FROM ({results}) WHERE changed OR {classes.IS_OPEN}" if state else results
 
 
@@ -50,9 +47,7 @@ def _joined(*, state: bool) -> str:
 
 def _classed(as_of: date, *, state: bool) -> str:
     """With a class; a line alone is one that only its hash took for a fact's."""
-    before = (
-        ", CASE WHEN line_id IS NULL THEN told ELSE line_before END AS before, NULL::VARCHAR AS note" if state else ""
-    )
+    before = ", CASE WHEN line_id IS NULL THEN told ELSE line_before END AS before" if state else ""
     return f"""
         SELECT *, base AS class{before}, coalesce(line_id, type || '#' || movement) AS record,
             CASE base WHEN 'missing_at_network' THEN expected WHEN 'missing_in_ledger' THEN total
@@ -82,7 +77,7 @@ def _columns(as_of: date, *, state: bool) -> dict[str, str]:
         "fee_settled": "coalesce(fees, 0)",
         "split": "false",
         "tolerated": f"{classes.IS_SETTLED} AND total <> expected",
-        "note": "note" if state else "CASE base WHEN 'missing_in_ledger' THEN 'payment_unknown' END",
+        "note": "CASE base WHEN 'missing_in_ledger' THEN 'payment_unknown' END",
         "booked": f"{classes.IS_SETTLED}" + (f" AND ({anew})" if state else ""),
         "changed": "before IS DISTINCT FROM class" if state else "true",
         "withdrawn": "false",

@@ -8,6 +8,9 @@ from functions.reconciliation.rows import LINE_TYPES
 
 _SUMMED = ("expected", "settled", "difference", "fee_settled", "at_risk")
 _IS_FACT = f"expected > 0 AND type IN {listed(LINE_TYPES)}"
+_IS_UNSETTLED = "booked_amount = 0 AND class <> 'resolved'"
+"""Neither a run has booked it nor an operator."""
+
 _BOOKED = ("booked_amount", "booked_fees", "booked_written_off")
 
 
@@ -22,7 +25,7 @@ def of(connection: DuckDBPyConnection, outputs: Outputs) -> Summary:
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE sums AS SELECT merchant_id, class, type, network, currency, shard, role,"
         f" count(*) AS lines, {sums}, count(*) FILTER ({_IS_FACT}) AS facts, count(line_ref) AS with_line,"
-        " sum(expected) FILTER (booked_amount = 0) AS unsettled FROM results GROUP BY ALL"
+        f" sum(expected) FILTER ({_IS_UNSETTLED}) AS unsettled FROM results GROUP BY ALL"
     )
     return Summary(
         totals=_totals(connection, "NULL"),
@@ -63,7 +66,7 @@ def _open_claims(connection: DuckDBPyConnection) -> list[OpenClaim]:
             sum(CASE WHEN type IN ('capture', 'representment') THEN amount ELSE -amount END)::HUGEINT AS claim
         FROM (SELECT network, currency, type, unsettled AS amount FROM sums WHERE facts > 0
             UNION ALL SELECT network, currency, type, expected FROM kept
-            WHERE role = 'record' AND booked_amount = 0 AND {_IS_FACT})
+            WHERE role = 'record' AND {_IS_UNSETTLED} AND {_IS_FACT})
         GROUP BY ALL HAVING claim <> 0 ORDER BY ALL
     """
     return [OpenClaim(*row) for row in connection.execute(query).fetchall()]
