@@ -4,7 +4,7 @@ Asked again, the others might say something else: a part that is cut off and rep
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -100,14 +100,17 @@ def _known(items: Iterable[dict[str, Any]]) -> list[Known]:
             found[0]["shard"],
             _first(found, "network"),
             _first(found, "currency"),
-            [
-                Settled(item["type"], item["movement"], item["line"])
-                for item in found
-                if item["class"] in _SETTLES and item.get("line_ref")
-            ],
+            [Settled(item["type"], item["movement"], item["line"]) for item in found if _is_settled(item)],
         )
         for network_ref, found in sorted(payments.items())
     ]
+
+
+def _is_settled(item: Mapping[str, Any]) -> bool:
+    """Whether the record is one that a line which comes later is a duplicate of."""
+    if item["class"] == "resolved":  # of a movement, not of a line beside it
+        return bool(item["expected"])
+    return item["class"] in _SETTLES and bool(item.get("line_ref"))
 
 
 def _first(items: Iterable[dict[str, Any]], name: str) -> Any:

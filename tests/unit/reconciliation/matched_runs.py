@@ -144,7 +144,8 @@ class Runs:
                 settled = [
                     Settled(row["type"], row["movement"], row["record"])
                     for row in rows
-                    if row["class"] in ("matched", "fee_mismatch") and row["line_ref"]
+                    if (row["class"] in ("matched", "fee_mismatch") and row["line_ref"])
+                    or (row["class"] == "resolved" and row["expected"])
                 ]
                 who = rows[0]["payment_id"], rows[0]["merchant_id"], rows[0]["shard"]
                 found.append(Known(ref, *who, first["network"], first["currency"], settled))
