@@ -34,7 +34,7 @@ from tests.unit.reconciliation.oracle import Decisions
 Row = dict[str, Any]
 Answer = Callable[[WantedDispute], OpenedDispute | None]
 
-FACT = {**loading._FACT, "journal_id": "VARCHAR", "fee": "BIGINT", "at": "VARCHAR"}
+FACT = {**loading.FACT, "journal_id": "VARCHAR", "fee": "BIGINT", "at": "VARCHAR"}
 _UNTOLD = ("changed", "withdrawn", "booked")
 
 

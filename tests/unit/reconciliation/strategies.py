@@ -98,7 +98,7 @@ def fee_of(amount: int) -> int:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, most: int = 40) -> World:
+def worlds(draw: st.DrawFn, most: int = 80) -> World:
     """Some payments, their facts, and lines that fit them more or less.
 
     What becomes of one payment does not depend on the others, so that many in one run find more in the same time; and

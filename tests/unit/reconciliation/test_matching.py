@@ -14,7 +14,7 @@ from tests.unit.reconciliation.strategies import AS_OF, TERMS, in_files, worlds
 
 randoms = st.randoms(use_true_random=True)
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 """More of them find more; these are what the whole suite has time for. A smaller example than the failing one would not
 tell more: what is compared has the payment's reference."""
 
