@@ -22,11 +22,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
+
 from bench import environment  # noqa: F401
 from bench.reconciliation_data import AS_OF, NETWORKS, make, write_files
-from functions.reconciliation import ageing, database, terms
+from functions.reconciliation import ageing, database, dividing, terms
 from functions.reconciliation.exchange import Inputs, Outputs
-from functions.reconciliation.matching import Part
 from local import reconcile
 
 BUDGET_RATIO = 0.8
@@ -164,8 +165,12 @@ def _watch(directory: Path, over: threading.Event, most: list[int]) -> None:
 def _match(directory: Path, made: Path, memory: str) -> None:
     outputs = Outputs(*(made / f"{name}.parquet" for name in ("results", "facts", "lines")))
     inputs = Inputs([directory / "facts.parquet"], [directory / "lines.parquet"])
-    with database.opened(made / "duckdb", memory, _THREADS) as connection:
-        Part(connection, inputs, terms.parse(None), AS_OF).run(outputs)
+
+    def opened(name: str) -> DuckDBPyConnection:
+        return database.opened(made / "duckdb" / name, memory, _THREADS)
+
+    with dividing.matching(opened, made / "shares", inputs, terms.parse(None), AS_OF) as matching:
+        matching.run(outputs)
     with database.opened(made / "duckdb", memory, _THREADS) as connection:
         ageing.age(connection, outputs.results, None, made / "opened.parquet", str(AS_OF), [])
 

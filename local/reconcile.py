@@ -18,9 +18,8 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from functions.reconciliation import ageing, database, ingest, layouts, report, terms, unpacking
+from functions.reconciliation import ageing, database, dividing, ingest, layouts, report, terms, unpacking
 from functions.reconciliation.exchange import Inputs, Outputs
-from functions.reconciliation.matching import Part
 from functions.reconciliation.totals import Totals
 from local import reconcile_facts, reconcile_state
 from local.reconcile_input import BadInput, megabytes
@@ -31,6 +30,7 @@ _PART_BYTES = 256 * 2**20
 """Of input, for each part, where nobody says how many parts there are to be: some millions of lines."""
 
 _MOST_PARTS = 128
+_FUNCTION_MEGABYTES = 3 * 1024
 _LEAST_MEGABYTES = 256
 """That a part is matched in."""
 
@@ -149,8 +149,15 @@ class _Run:
         outputs = Outputs(
             self.out / "results" / f"{part}.parquet", made / reconcile_state.FACTS, made / reconcile_state.LINES
         )
-        with self._database(f"match-{part}", workers) as connection:
-            comes_to = Part(connection, inputs, self._terms, self._wanted.as_of).run(outputs)
+
+        def opened(name: str) -> DuckDBPyConnection:
+            return self._opened(f"match-{part}-{name}", workers)
+
+        shares = made / "shares"
+        with dividing.matching(
+            opened, shares, inputs, self._terms, self._wanted.as_of, most_rows=self._most_rows(workers)
+        ) as matching:
+            comes_to = matching.run(outputs)
         opened = made / reconcile_state.OPENED
         with self._database(f"age-{part}", workers) as connection:
             earlier = before and before / reconcile_state.OPENED
@@ -160,11 +167,18 @@ class _Run:
     def _memory(self) -> int:
         return megabytes(self._wanted.memory)
 
+    def _most_rows(self, workers: int) -> int:
+        """That are matched at once: with less memory than a function has, fewer."""
+        return max(1, min(dividing.MOST_ROWS, dividing.MOST_ROWS * self._memory() // workers // _FUNCTION_MEGABYTES))
+
     def _database(self, name: str, workers: int = 1) -> "closing[DuckDBPyConnection]":
+        return closing(self._opened(name, workers))
+
+    def _opened(self, name: str, workers: int) -> DuckDBPyConnection:
         """A database with its share of memory and threads, for one of so many at a time."""
         memory = f"{max(1, self._memory() // workers)}MiB"
         threads = max(1, self._wanted.threads // workers)
-        return closing(database.opened(self._work / "duckdb" / name, memory, threads))
+        return database.opened(self._work / "duckdb" / name, memory, threads)
 
 
 def reconcile(wanted: Wanted, progress: Progress) -> Outcome:

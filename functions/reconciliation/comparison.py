@@ -13,11 +13,10 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from functions.reconciliation import ageing, asking, booking, intake, store, table, terms
+from functions.reconciliation import ageing, asking, booking, dividing, intake, store, table, terms
 from functions.reconciliation.crowd import each
 from functions.reconciliation.exchange import Booking, Inputs, Outputs, Summary
 from functions.reconciliation.intake import Manifest
-from functions.reconciliation.matching import Part
 from functions.reconciliation.runs import Run
 
 _FACTS, _LINES, _RESULTS, _SUMMARY = "facts.parquet", "lines.parquet", "results.parquet", "summary.json"
@@ -56,8 +55,7 @@ def _matched(run: Run, part: int, manifest: Manifest) -> Told:
     with TemporaryDirectory() as name:
         directory = Path(name)
         made = Outputs(*(directory / file for file in (_RESULTS, _FACTS, _LINES)))
-        with intake.database_in(directory) as connection:
-            comes_to = _compare(run, part, connection, _inputs(run, part, manifest, directory), made)
+        comes_to = _compare(run, part, directory, _inputs(run, part, manifest, directory), made)
         with intake.database_in(directory) as connection:
             before, opened = _before(part, manifest, directory), directory / _OPENED
             files = [manifest.file] if manifest.file else []
@@ -71,12 +69,15 @@ def _matched(run: Run, part: int, manifest: Manifest) -> Told:
     return told
 
 
-def _compare(run: Run, part: int, connection: DuckDBPyConnection, inputs: Inputs, made: Outputs) -> Summary:
+def _compare(run: Run, part: int, directory: Path, inputs: Inputs, made: Outputs) -> Summary:
+    def opened(name: str) -> DuckDBPyConnection:
+        return intake.database_in(directory / name)
+
     agreed = terms.parse(store.read(store.TERMS))
-    matching = Part(connection, inputs, agreed, date.fromisoformat(run.as_of))
-    matching.introduce(asking.known(run, part, matching.strangers()))
-    matching.told(asking.disputes(run, part, matching.disputes()))
-    return matching.run(made)
+    with dividing.matching(opened, directory / "shares", inputs, agreed, date.fromisoformat(run.as_of)) as matching:
+        matching.introduce(asking.known(run, part, matching.strangers()))
+        matching.told(asking.disputes(run, part, matching.disputes()))
+        return matching.run(made)
 
 
 def _inputs(run: Run, part: int, manifest: Manifest, directory: Path) -> Inputs:

@@ -17,12 +17,17 @@ from functions.reconciliation.loading import REMEMBERED_DAYS
 
 def keep(connection: DuckDBPyConnection, results: Path, told: Path, kept: Path, as_of: date) -> None:
     """Writes both files."""
+    link(results, told)
+    connection.execute(f"COPY ({_kept(results, as_of)}) TO {text(kept)} (FORMAT parquet)")
+
+
+def link(results: Path, told: Path) -> None:
+    """Gives the results another name."""
     told.unlink(missing_ok=True)
     try:
         os.link(results, told)
     except OSError:  # two file systems
         shutil.copyfile(results, told)
-    connection.execute(f"COPY ({_kept(results, as_of)}) TO {text(kept)} (FORMAT parquet)")
 
 
 def _kept(results: Path, as_of: date) -> str:

@@ -40,7 +40,7 @@ LINE: dict[str, str] = {
 """A line in a file of `ingest`. `role`: `line`, or `member_copy` in the part of its batch. A fee's and a batch's
 `network_ref` is `fee:<line_ref>` and `batch:<batch_ref>`."""
 
-_FACT: dict[str, str] = {
+FACT: dict[str, str] = {
     "network_ref": "VARCHAR",
     "payment_id": "VARCHAR",
     "merchant_id": "VARCHAR",
@@ -82,7 +82,7 @@ def has_state(inputs: Inputs) -> bool:
 def _views(connection: DuckDBPyConnection, inputs: Inputs) -> None:
     day = f"coalesce(TRY_CAST(day AS DATE), DATE '{_NO_DAY}')"
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW new_facts AS SELECT * REPLACE ({day} AS day) FROM ({_read(inputs.facts, _FACT)})"
+        f"CREATE OR REPLACE TEMP VIEW new_facts AS SELECT * REPLACE ({day} AS day) FROM ({_read(inputs.facts, FACT)})"
         " WHERE network_ref <> ''"
     )
     connection.execute(f"CREATE OR REPLACE TEMP VIEW new_lines AS {_read(inputs.lines, LINE)}")

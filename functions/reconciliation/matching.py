@@ -23,7 +23,7 @@ from functions.reconciliation.exchange import (
 )
 from functions.reconciliation.terms import Terms
 
-_PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 """Half the size of DuckDB's default, for no more work."""
 
 
@@ -58,7 +58,7 @@ class Part:
         self._prepare()
         for name, query in others.TABLES.items():
             self._table(name, query)
-        self._connection.execute(f"COPY ({self._results()}) TO {text(outputs.results)} ({_PARQUET})")
+        self._connection.execute(f"COPY ({self._results()}) TO {text(outputs.results)} ({PARQUET})")
         self._table("pending_told", others.pending_told(outputs.results))
         keeping.keep(self._connection, outputs.results, outputs.facts, outputs.lines, self._as_of)
         return summary.of(self._connection, outputs)
