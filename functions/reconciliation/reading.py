@@ -30,7 +30,6 @@ _SHARD = (
     f" ELSE {part_sql(_NAMED, identifiers.SHARDS)} END"
 )
 _WRITTEN = {
-    "line_id": "line_ref || '~' || sha256(text)[:8]",
     "network_ref": "CASE type WHEN 'fee' THEN 'fee:' || line_ref WHEN 'batch' THEN 'batch:' || batch_ref"
     " ELSE network_ref END",
     "movement": "CASE WHEN type IN ('capture', 'refund') THEN movement ELSE '' END",
@@ -107,7 +106,9 @@ class Rows:
         )
 
     def _columns(self, role: str) -> str:
-        written: dict[str, str] = {**_WRITTEN, "network": text(self._network), "role": text(role)}
+        network = text(self._network)
+        line_id = f"line_ref || '~' || sha256({network} || ' ' || text)[:8]"
+        written: dict[str, str] = {**_WRITTEN, "line_id": line_id, "network": network, "role": text(role)}
         return ", ".join(
             f'CAST({written.get(name, name)} AS {kind}) AS "{name}"'
             for name, kind in LINE.items()

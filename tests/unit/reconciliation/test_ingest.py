@@ -112,6 +112,16 @@ def test_a_line_is_named_by_its_reference_and_its_whole_row(connection):
     assert names[0] in {line["line_id"] for _, line in again.lines}
 
 
+def test_the_same_row_of_two_networks_is_two_lines(connection):
+    fee = text(row(type="fee", network_ref="", fee=0))
+    others = fee.replace("H,1,visa", "H,1,mastercard")
+
+    ((_, one),), ((_, other),) = Taken(connection, fee).lines, Taken(connection, others, "inbox/mastercard/a.csv").lines
+
+    assert one["network_ref"] == other["network_ref"]
+    assert one["line_id"] != other["line_id"]
+
+
 @pytest.mark.parametrize("layout", ["1", "2"])
 @HOSTILE
 @given(rows=ROWS, data=st.data())
