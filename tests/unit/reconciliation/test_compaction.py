@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from functions.reconciliation import compaction, database
 from functions.reconciliation.parts import part_of
-from functions.reconciliation.settings import Settings
-from payments.settings import load
 
 RUN = "2026-11-23-000001"
+PARTS = 128
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def compacted(connection, directory, *objects):
     files = feed(directory / "feed", *objects)
     damaged = []
     found = compaction.compact(
-        connection, files, directory / "out", RUN, lambda file, why: damaged.append((file.name, bool(why)))
+        connection, files, directory / "out", RUN, lambda file, why: damaged.append((file.name, bool(why))), PARTS
     )
     facts = {}
     for one in found:
@@ -72,10 +71,6 @@ def compacted(connection, directory, *objects):
         facts[one.day, one.part] = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
     assert len(facts) == len(found), "a day and part has one file"
     return facts, damaged
-
-
-def parts():
-    return load(Settings).reconciliation_parts
 
 
 def all_of(facts):
@@ -95,7 +90,7 @@ def test_facts_are_sorted_out_by_day_and_part(connection, tmp_path):
     assert as_set(all_of(facts)) == as_set(given)
     for (day, part), rows in facts.items():
         assert {row["day"] for row in rows} == {row["at"][:10] for row in rows} == {day}
-        assert {part_of(row["network_ref"], parts()) for row in rows} == {part}
+        assert {part_of(row["network_ref"], PARTS) for row in rows} == {part}
     assert len(facts) > 100, "many parts, or nothing was sorted out"
 
 
@@ -130,6 +125,7 @@ DAMAGED = {
     "cut very short": GOOD[:12],
     "something behind it": GOOD + b"garbage",
     "no JSON": gzip.compress(b"hello\nworld\n"),
+    # DuckDB's reader of JSON lines passes over this one in silence, one time in three.
     "JSON cut short": gzip.compress(json.dumps(fact(90)).encode() + b'\n{"network_ref": "ne'),
     "no text": gzip.compress(b'{"network_ref": "\xff\xfe"}\n'),
     "a list": gzip.compress(b"[1, 2]\n"),

@@ -20,6 +20,7 @@ tell more: what is compared has the payment's reference."""
 
 many = settings(
     max_examples=EXAMPLES,
+    derandomize="EXAMPLES" not in os.environ,
     phases=[phase for phase in Phase if phase is not Phase.shrink],
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -124,5 +125,7 @@ def test_what_is_decided_is_settled_by_nothing_that_comes_later(begin, world, ra
         for row in random.sample(runs.open(), len(runs.open()) // 3):
             runs.decide(row)
         runs.run(AS_OF, facts[turn : turn + 1], lines[turn : turn + 1])
-    agrees(runs, compare(world.facts, world.lines, TERMS, AS_OF, None, runs.decisions), apart=("file", "row"))
+    # Whose payment a decided line names is not told again when it becomes known later.
+    apart = ("file", "row", "merchant_id", "payment_id")
+    agrees(runs, compare(world.facts, world.lines, TERMS, AS_OF, None, runs.decisions), apart)
     adds_up(world, runs.told)
