@@ -17,13 +17,16 @@ _PAGE = 100
 
 Item = dict[str, Any]
 
+LOCAL = Credentials("test", "test")
+"""What requests to the local cloud are signed with: its gateway wants a signature, and takes any."""
+
 
 class Operations:
-    """One region's API. Requests are signed when there are `credentials`; the local cloud asks for none."""
+    """One region's API. Requests are signed with `credentials`."""
 
-    def __init__(self, base: str, region: str, credentials: Credentials | None = None):
+    def __init__(self, base: str, region: str, credentials: Credentials = LOCAL):
         self._base, self._region, self._credentials = base.rstrip("/") + _ROOT, region, credentials
-        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=credentials is not None)
+        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=credentials is not LOCAL)
 
     def discrepancies(self, **filters: Any) -> Iterator[Item]:
         """What is open and fits, the oldest first, page by page. Raises `Refused`."""
@@ -55,10 +58,9 @@ class Operations:
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
         content = None if body is None else json.dumps(body)
         url = str(httpx.URL(f"{self._base}{path}", params={name: str(value) for name, value in (query or {}).items()}))
-        if self._credentials:
-            request = AWSRequest(method=method, url=url, data=content, headers=headers)
-            SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)
-            headers = dict(request.headers.items())
+        request = AWSRequest(method=method, url=url, data=content, headers=headers)
+        SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)
+        headers = dict(request.headers.items())
         answer = self._http.request(method, url, content=content, headers=headers)
         told: Item = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
         if answer.is_success:

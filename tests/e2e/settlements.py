@@ -149,6 +149,10 @@ class Story:
         )
         self.settled = settle(self.reconciliation, Planted(files, ()), "1", {}, self.as_of)
 
+    def decided(self, mark: Mark) -> None:
+        """What this mark planted is decided: nothing of it is open any more."""
+        self.planted = replace(self.planted, marks=tuple(other for other in self.planted.marks if other != mark))
+
     def dispute(self, kind: str, order: Order) -> None:
         """The network takes an amount back of a payment, or returns it."""
         amount = order.amount // 2 if order.key.startswith("disputed-half") else order.amount

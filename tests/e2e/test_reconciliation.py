@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
+from local.operations import Operations
 from local.planting_kinds import KINDS
 from local.settle_commands import findings
 from payments.identifiers import command_id, operation_id
+from tests.e2e.cloud import FIRST, until
 from tests.e2e.settlements import PLANTED, REGIONS, Story, movement, network_ref, payment_id, region_of
 
 
@@ -105,6 +107,27 @@ def everything(story):
     """Every movement and line with all that is known of it, and every journal."""
     records = {(item["network_ref"], item["line"]): item for item in story.reconciliation.records()}
     return records, {(item["payment_id"], item["journal_id"]) for item in story.journals()}
+
+
+def test_an_operator_accepts_what_the_network_says_and_the_next_run_knows(story):
+    mark = next(mark for mark in story.planted.marks if mark.kind == "amount_mismatch")
+    operators = Operations(story.cloud.endpoints["regions"][FIRST]["operations"], FIRST)
+    bank = story.ledger("bank:platform", story.journals())
+    (found,) = [
+        one for one in operators.discrepancies(**{"class": "amount_mismatch"}) if one["line_ref"] == mark.line_ref
+    ]
+
+    operators.command(found["id"], "comments", {"text": "the network is right"}, "seen")
+    operators.command(found["id"], "resolve", {"action": "accept", "reason": "as the network says"}, "decided")
+    until(lambda: story.ledger("bank:platform", story.journals()) != bank, 30, "the decision's journal")
+    run = story.reconciliation.run(story.as_of)
+
+    shown = operators.discrepancy(found["id"])
+    assert (shown["class"], shown["open"], shown["resolution"]["state"]) == ("resolved", False, "done")
+    assert [entry["what"] for entry in shown["audit"]] == ["comment", "accept"]
+    assert found["id"] not in {one["id"] for one in operators.discrepancies()}
+    assert {row["drift"] for row in story.reconciliation.report(run)["clearing"]} == {0}
+    story.decided(mark)
 
 
 def test_what_arrives_late_and_what_is_given_back_is_settled(story):
