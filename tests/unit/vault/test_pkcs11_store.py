@@ -205,7 +205,7 @@ def test_somebody_elses_login_is_shared_and_can_end(store, setting, pin, logged_
 
 @pytest.mark.parametrize("error", LOST)
 def test_an_error_of_the_device_is_tried_again_over_a_new_session(store, monkeypatch, error):
-    errors, sign, session = [error("PIN 1234")], pkcs11_store._Token.sign, store._token._session
+    errors, sign, session = [error("PIN geheim")], pkcs11_store._Token.sign, store._token._session
 
     def fails_once(token, *arguments):
         if errors:
@@ -227,13 +227,13 @@ def test_a_device_that_fails_twice_is_unavailable_and_can_come_back(store, monke
 
     def fails(token, *arguments):
         calls.append(arguments)
-        raise error("PIN 1234")
+        raise error("PIN geheim")
 
     with monkeypatch.context() as patch:
         patch.setattr(pkcs11_store._Token, "sign", fails)
         with pytest.raises(KeyStoreUnavailable, match=error.__name__) as raised:
             store.wrap(KEY, b"token", 1)
-        assert "1234" not in told(raised.value)
+        assert "geheim" not in told(raised.value)
 
     assert len(calls) == 2
     assert works(store)
