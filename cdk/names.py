@@ -41,7 +41,6 @@ PROJECTOR = "payments-projector"
 NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
 CRYPTO_USER = "payments/vault/crypto-user"
-PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
 
 NETWORK_QUEUE = "payments-network"
 FANOUT_QUEUE = "payments-webhooks-fanout"

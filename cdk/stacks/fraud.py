@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import SecretValue, Stack
+from aws_cdk import Stack
 from constructs import Construct
 
 from cdk import names
@@ -25,7 +25,6 @@ class FraudStack(Stack):
                 "FRAUD_PROFILES_TABLE": names.FRAUD_PROFILES,
                 "REGIONS": config.regions_setting,
                 "CARD_ATTEMPTS_PER_HOUR": str(config.card_attempts_per_hour),
-                "PROFILE_DIGEST_KEY": _digest_key(config),
             },
             domain=False,
             wheels="functions/fraud/requirements.txt",
@@ -33,11 +32,3 @@ class FraudStack(Stack):
             models=True,
         )
         function.allow(("dynamodb:BatchGetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.FRAUD_PROFILES))
-
-
-def _digest_key(config: Config) -> str:
-    """In production a reference that CloudFormation resolves, so that the template does not hold it; the operator makes
-    the secret, with the same value in every region, before the first deployment."""
-    if config.environment == "local":
-        return "local"
-    return SecretValue.secrets_manager(names.PROFILE_DIGEST_KEY).unsafe_unwrap()

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
-from functions.fraud.charge import CountryOf, decode, nowhere
-from functions.fraud.country import Countries, CountryUnavailable, packaged
+from functions.fraud.charge import decode
 from functions.fraud.model import Model, load_model
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
@@ -23,7 +22,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises only for a request that is not as agreed (KeyError, TypeError, ValueError); what is away degrades the answer.
     """
     settings = _settings()
-    charge = decode(event, _countries(settings.country_database))
+    charge = decode(event)
     decision = score(charge, _table(settings), _model(settings.model_directory), settings.card_attempts_per_hour)
     answer = decision.answer()
     logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
@@ -37,17 +36,7 @@ def _settings() -> Settings:
 
 @cache
 def _table(settings: Settings) -> ProfileTable:
-    client = dynamodb_client(settings.region)
-    return ProfileTable(client, settings.table, settings.region, settings.regions, settings.digest_key)
-
-
-@cache
-def _countries(file: Path | None) -> CountryOf:
-    try:
-        return Countries(file or packaged())
-    except CountryUnavailable as error:
-        logger.error("countries unavailable", extra={"reason": str(error)})
-        return nowhere
+    return ProfileTable(dynamodb_client(settings.region), settings.table, settings.region, settings.regions)
 
 
 @cache

@@ -28,7 +28,7 @@ def score(charge: Charge, table: ProfileTable, model: Model | None, card_attempt
     histories = {kind: merged(profiles[key].values()) for kind, key in keys.items()}
     decision = decide(row(charge, histories), model, card_attempts_per_hour)
     if not counted(histories["card"], charge.payment_id, charge.at):
-        _count(charge, keys, profiles, histories, table, decision.blocked)
+        _count(charge, keys, profiles, table, decision.blocked)
     return decision
 
 
@@ -36,13 +36,11 @@ def _count(
     charge: Charge,
     keys: Mapping[str, str],
     profiles: Mapping[str, Mapping[str, History]],
-    histories: Mapping[str, History],
     table: ProfileTable,
     blocked: bool,
 ) -> None:
-    own = {kind: profiles[key].get(table.region, NOTHING) for kind, key in keys.items()}
-    changes = remember(charge, own, histories, blocked)
+    own = {key: profiles[key].get(table.region, NOTHING) for key in keys.values()}
     try:
-        table.write({keys[kind]: change for kind, change in changes.items()})
+        table.write({key: remember(kind, own[key], charge, blocked) for kind, key in keys.items()})
     except ProfilesUnavailable as error:
         logger.warning("charge not counted", extra={"payment_id": charge.payment_id, "reason": str(error)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 # The bundle's root: the model lies at the same path in a bundle as in the repository.
@@ -13,17 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py.
-    `digest_key`: see profiles.py; a secret. `country_database`: a file for country.py, None for the packaged one.
-    """
+    """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py."""
 
     table: str
     region: str
     regions: tuple[str, ...]
     model_directory: Path
     card_attempts_per_hour: int
-    digest_key: str = field(default="", repr=False)
-    country_database: Path | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -35,6 +31,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         regions=tuple(sorted({region, *json.loads(environment["REGIONS"])})),
         model_directory=ROOT / "models" / "fraud",
         card_attempts_per_hour=int(environment.get("CARD_ATTEMPTS_PER_HOUR", "100")),
-        digest_key=environment.get("PROFILE_DIGEST_KEY", ""),
-        country_database=Path(environment["COUNTRY_DATABASE"]) if "COUNTRY_DATABASE" in environment else None,
     )
