@@ -114,7 +114,7 @@ def function() -> dict[str, float]:
     for handler in app.logger.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(open("/dev/null", "w"))  # noqa: SIM115
-    settings = Settings("fraud-profiles", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9, 150)
+    settings = Settings("fraud-profiles", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9)
     app._settings = lambda: settings  # type: ignore[assignment]
     figures = {}
     for name, client in (("fraud_cpu_ms", _CannedClient()), ("fraud_cpu_with_botocore_ms", _canned_botocore())):

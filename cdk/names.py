@@ -18,7 +18,6 @@ VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
 
 PENDING_INDEX = "pending"
 MERCHANT_INDEX = "merchant"
-REVIEW_INDEX = "review"
 UNMATCHED_INDEX = "unmatched"
 
 BUS = "payments"

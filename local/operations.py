@@ -30,17 +30,10 @@ class Operations:
 
     def discrepancies(self, **filters: Any) -> Iterator[Item]:
         """What is open and fits, the oldest first, page by page. Raises `Refused`."""
-        return self._pages("/discrepancies", filters)
-
-    def reviews(self, **filters: Any) -> Iterator[Item]:
-        """Charges in review that fit, the oldest first, page by page. Raises `Refused`."""
-        return self._pages("/reviews", filters)
-
-    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}
         cursor: Item = {}
         while True:
-            page = self._send("GET", path, {**asked, "limit": _PAGE, **cursor})
+            page = self._send("GET", "/discrepancies", {**asked, "limit": _PAGE, **cursor})
             yield from page["data"]
             if not page["has_more"]:
                 return
@@ -53,14 +46,6 @@ class Operations:
     def command(self, identifier: str, name: str, body: Mapping[str, Any], key: str) -> Item:
         """`assign`, `comments` or `resolve` a discrepancy; the same key again does nothing again. Raises `Refused`."""
         return self._send("POST", f"/discrepancies/{identifier}/{name}", body=body, key=key)
-
-    def review(self, payment_id: str) -> Item:
-        """What fraud scoring found of a charge, and what was decided about it. Raises `Refused`."""
-        return self._send("GET", f"/reviews/{payment_id}")
-
-    def decide(self, payment_id: str, decision: str, reason: str, key: str) -> Item:
-        """`approve` or `decline` a charge in review; the same key again does nothing again. Raises `Refused`."""
-        return self._send("POST", f"/reviews/{payment_id}/{decision}", body={"reason": reason}, key=key)
 
     def _send(
         self,

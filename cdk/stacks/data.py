@@ -70,12 +70,6 @@ class DataStack(Stack):
             sort_key=dynamodb.Attribute(name="listed_as", type=_TEXT),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        payments.add_global_secondary_index(
-            index_name=names.REVIEW_INDEX,
-            partition_key=dynamodb.Attribute(name="review", type=_TEXT),
-            sort_key=dynamodb.Attribute(name="listed_as", type=_TEXT),
-            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-        )
         policy = append_only(self, names.LEDGER) if self._config.guards_history else None
         ledger = self._global_table(names.LEDGER, ("payment_id", _TEXT), ("journal_id", _TEXT), resource_policy=policy)
         self._global_table(names.MERCHANTS, ("merchant_id", _TEXT), ("kind", _TEXT))

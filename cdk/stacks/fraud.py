@@ -25,7 +25,6 @@ class FraudStack(Stack):
                 "FRAUD_PROFILES_TABLE": names.FRAUD_PROFILES,
                 "REGIONS": config.regions_setting,
                 "CARD_ATTEMPTS_PER_HOUR": str(config.card_attempts_per_hour),
-                "PROFILES_BUDGET_MS": str(config.profiles_budget_ms),
             },
             domain=False,
             wheels="functions/fraud/requirements.txt",

@@ -9,7 +9,6 @@ from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
 from functions.fraud.charge import decode
-from functions.fraud.decision import Limits
 from functions.fraud.model import Model, load_model
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
@@ -18,14 +17,13 @@ from functions.fraud.settings import Settings, read_settings
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer score and decision to the saga's request (docs/interfaces.md).
+    """Answer `{"score", "reasons", "model", "degraded"}` to the saga's request (docs/interfaces.md).
 
     Raises only for a request that is not as agreed (KeyError, TypeError, ValueError); what is away degrades the answer.
     """
     settings = _settings()
-    charge, limits = decode(event), Limits.of(event.get("fraud_limits"))
-    model = _model(settings.model_directory)
-    decision = score(charge, _table(settings), model, settings.card_attempts_per_hour, limits)
+    charge = decode(event)
+    decision = score(charge, _table(settings), _model(settings.model_directory), settings.card_attempts_per_hour)
     answer = decision.answer()
     logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
     return answer
@@ -38,8 +36,7 @@ def _settings() -> Settings:
 
 @cache
 def _table(settings: Settings) -> ProfileTable:
-    client = dynamodb_client(settings.region, settings.profiles_budget_ms)
-    return ProfileTable(client, settings.table, settings.region, settings.regions)
+    return ProfileTable(dynamodb_client(settings.region), settings.table, settings.region, settings.regions)
 
 
 @cache

@@ -13,17 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py.
-
-    `profiles_budget_ms`: how long a charge waits for its profiles before it is scored without them.
-    """
+    """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py."""
 
     table: str
     region: str
     regions: tuple[str, ...]
     model_directory: Path
     card_attempts_per_hour: int
-    profiles_budget_ms: int
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -35,5 +31,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         regions=tuple(sorted({region, *json.loads(environment["REGIONS"])})),
         model_directory=ROOT / "models" / "fraud",
         card_attempts_per_hour=int(environment.get("CARD_ATTEMPTS_PER_HOUR", "100")),
-        profiles_budget_ms=int(environment.get("PROFILES_BUDGET_MS", "150")),
     )

@@ -14,7 +14,6 @@ class OperationsSettings(msgspec.Struct, frozen=True, rename="upper"):
     reconciliation_bucket: str
     """In the region that reconciles, as the table."""
     book_function: str
-    command_function: str
     settlements_table: str = "settlements"
     reconciliation_parts: int = 128
     reconciliation_region: str = ""

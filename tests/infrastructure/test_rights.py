@@ -31,7 +31,7 @@ INVOKERS = {
     "payments-vault-key-check": set(),
     "payments-fraud": {"SagaRole"},
     "payments-ledger": {"SagaRole"},
-    "payments-ledger-command": {"ApiRole", "SweeperRole", "MatchRole", "OperationsRole"},
+    "payments-ledger-command": {"ApiRole", "SweeperRole", "MatchRole"},
     "payments-ledger-book": {"MatchRole", "OperationsRole"},
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},

@@ -166,15 +166,7 @@ def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
 
 def test_a_missing_table_degrades_the_answer_and_raises_nothing(client: Any, model: Model) -> None:
     answer = score(CHARGE, table(client, name="nowhere"), model, LIMIT).answer()
-    assert answer == {
-        "score": 0,
-        "decision": "review",
-        "reasons": ["profiles_unavailable"],
-        "model": "rules",
-        "degraded": True,
-        "features_hash": None,
-        "rule": None,
-    }
+    assert answer == {"score": 0, "reasons": ["profiles_unavailable"], "model": "rules", "degraded": True}
 
 
 def test_a_table_that_answers_in_part_counts_as_away(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +207,7 @@ def sample(**changes: Any) -> dict[str, Any]:
 
 def test_the_handler_answers_the_sample_event_as_agreed(deployed: Any) -> None:
     answer = app.handler(sample(), None)
-    assert set(answer) == {"score", "decision", "reasons", "model", "degraded", "features_hash", "rule"}
-    assert (answer["decision"], len(answer["features_hash"]), answer["rule"]) == ("allow", 16, None)
+    assert set(answer) == {"score", "reasons", "model", "degraded"}
     assert (answer["reasons"], answer["degraded"]) == ([], False)
     assert isinstance(answer["score"], int)
     assert 0 <= answer["score"] <= 60
@@ -227,7 +218,7 @@ def test_card_testing_through_the_handler_ends_in_a_block(deployed: Any) -> None
     for i in range(12):
         app.handler(sample(payment_id=f"pay_{i}", amount=100 + i, card={"token": f"tok_{i}"}), None)
     answer = app.handler(sample(payment_id="pay_12", amount=950_000, card={"token": "tok_0"}), None)
-    assert (answer["score"] > 80, answer["decision"]) == (True, "block")
+    assert answer["score"] > 80
     assert "many_cards_on_device" in answer["reasons"]
 
 
@@ -242,10 +233,12 @@ def test_a_missing_model_degrades_the_answer(deployed: Any, monkeypatch: pytest.
     settings = replace(app._settings(), model_directory=tmp_path)
     monkeypatch.setattr(app, "_settings", lambda: settings)
     monkeypatch.setattr(app, "_table", lambda _: table(deployed))
-    answer = app.handler(sample(), None)
-    assert (answer["score"], answer["decision"], answer["degraded"]) == (0, "review", True)
-    assert (answer["reasons"], answer["model"]) == (["model_unavailable"], "rules")
-    assert answer["features_hash"], "profiles were there, and count"
+    assert app.handler(sample(), None) == {
+        "score": 0,
+        "reasons": ["model_unavailable"],
+        "model": "rules",
+        "degraded": True,
+    }
 
 
 def test_nothing_logged_tells_who_the_customer_is(deployed: Any, capsys: pytest.CaptureFixture[str]) -> None:
