@@ -9,9 +9,12 @@ from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
 from functions.fraud.charge import decode
+from functions.fraud.listed import presented
+from functions.fraud.lists import RuleTable, rules_client
 from functions.fraud.model import Model, load_model
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
+from functions.fraud.rules import card_attempts
 from functions.fraud.scoring import score
 from functions.fraud.settings import Settings, read_settings
 
@@ -23,7 +26,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """
     settings = _settings()
     charge = decode(event)
-    decision = score(charge, _table(settings), _model(settings.model_directory), settings.card_attempts_per_hour)
+    lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
+    decision = score(charge, _table(settings), _model(settings.model_directory), lists)
     answer = decision.answer()
     logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
     return answer
@@ -37,6 +41,12 @@ def _settings() -> Settings:
 @cache
 def _table(settings: Settings) -> ProfileTable:
     return ProfileTable(dynamodb_client(settings.region), settings.table, settings.region, settings.regions)
+
+
+@cache
+def _rules(settings: Settings) -> RuleTable:
+    always = (card_attempts(settings.card_attempts_per_hour),)
+    return RuleTable(rules_client(settings.region), settings.rules_table, always)
 
 
 @cache
