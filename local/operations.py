@@ -30,25 +30,10 @@ class Operations:
 
     def discrepancies(self, **filters: Any) -> Iterator[Item]:
         """What is open and fits, the oldest first, page by page. Raises `Refused`."""
-        return self._pages("/discrepancies", filters)
-
-    def fraud(self, kind: str, **filters: Any) -> Iterator[Item]:
-        """Entries of `lists`, or `rules`, of fraud scoring, page by page. Raises `Refused`."""
-        return self._pages(f"/fraud/{kind}", filters)
-
-    def fraud_one(self, path: str, scope: str) -> Item:
-        """A list's entry (`lists/card/tok_…`) or a rule (`rules/…`) of a scope, with its trail. Raises `Refused`."""
-        return self._send("GET", f"/fraud/{path}", {"scope": scope})
-
-    def fraud_change(self, method: str, path: str, scope: str, body: Mapping[str, Any], key: str) -> Item:
-        """`PUT` or `DELETE` an entry, `PUT` a rule; the same key again does nothing again. Raises `Refused`."""
-        return self._send(method, f"/fraud/{path}", {"scope": scope}, body=body, key=key)
-
-    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}
         cursor: Item = {}
         while True:
-            page = self._send("GET", path, {**asked, "limit": _PAGE, **cursor})
+            page = self._send("GET", "/discrepancies", {**asked, "limit": _PAGE, **cursor})
             yield from page["data"]
             if not page["has_more"]:
                 return

@@ -9,7 +9,6 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import REGIONS, Config
-from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.rest_api import ACCESS_LOG_FIELDS, add_errors, rest_api
@@ -70,8 +69,6 @@ class OperationsStack(Stack):
                 "SETTLEMENTS_TABLE": names.SETTLEMENTS,
                 "RECONCILIATION_PARTS": str(self._config.reconciliation_parts),
                 "BOOK_FUNCTION": names.BOOK,
-                "FRAUD_RULES_TABLE": names.FRAUD_RULES,
-                "PROFILE_DIGEST_KEY": digest_key(self._config),
                 "SHARDS_TABLE": names.SHARDS,
                 "REGIONS": self._config.regions_setting,
             },
@@ -81,9 +78,6 @@ class OperationsStack(Stack):
         function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SETTLEMENTS, home))
         function.allow(("dynamodb:Query",), names.index_arn(self, names.SETTLEMENTS, names.UNMATCHED_INDEX, home))
         function.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
-        # What is taken off a list expires: nothing here is deleted but by time.
-        rights = ("GetItem", "PutItem", "Query")
-        function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.FRAUD_RULES))
         allow_finding(function, home)
         allow_objects(function, ("s3:GetObject",), "runs/", region=home)
         allow_objects(function, ("s3:PutObject",), "resolutions/", region=home)

@@ -9,12 +9,9 @@ from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
 from functions.fraud.charge import decode
-from functions.fraud.listed import presented
-from functions.fraud.lists import RuleTable, rules_client
 from functions.fraud.model import Model, load_model
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
-from functions.fraud.rules import card_attempts
 from functions.fraud.scoring import score
 from functions.fraud.settings import Settings, read_settings
 
@@ -26,8 +23,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """
     settings = _settings()
     charge = decode(event)
-    lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
-    decision = score(charge, _table(settings), _model(settings.model_directory), lists)
+    decision = score(charge, _table(settings), _model(settings.model_directory), settings.card_attempts_per_hour)
     answer = decision.answer()
     logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
     return answer
@@ -41,12 +37,6 @@ def _settings() -> Settings:
 @cache
 def _table(settings: Settings) -> ProfileTable:
     return ProfileTable(dynamodb_client(settings.region), settings.table, settings.region, settings.regions)
-
-
-@cache
-def _rules(settings: Settings) -> RuleTable:
-    always = (card_attempts(settings.card_attempts_per_hour),)
-    return RuleTable(rules_client(settings.region), settings.rules_table, always)
 
 
 @cache

@@ -9,16 +9,13 @@ from typing import Any
 from functions.fraud.booster import ModelUnavailable
 from functions.fraud.features import NAMES
 from functions.fraud.model import BLOCK_ABOVE, Model
-from functions.fraud.rules import BLOCK, REVIEW, Verdict
+from functions.fraud.rules import BLOCKED, broken_rules
 
 # From this score on, reasons are given.
 EXPLAIN_FROM = 50
 
 # What the answer names as model when only rules spoke.
 RULES_ONLY = "rules"
-
-# The score of a charge that lists or rules block; the platform blocks above 80.
-BLOCKED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +55,21 @@ def reasons(facts: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(code for code, true in stands_out.items() if true) or ("model_score",)
 
 
-def decide(row: Sequence[float], model: Model | None, verdict: Verdict | None, complete: bool = True) -> Decision:
-    """The decision on a row of features: what lists and rules said, else the model's.
-
-    Without a model, or if lists and rules were not `complete`, the answer is degraded.
-    """
-    notes = _notes(verdict, complete)
+def decide(row: Sequence[float], model: Model | None, card_attempts_per_hour: int) -> Decision:
+    """The decision on a row of features; without a model the rules alone decide and the answer is degraded."""
+    facts = dict(zip(NAMES, row, strict=True))
+    broken = broken_rules(facts, card_attempts_per_hour)
     if model is None:
-        return Decision(_score(verdict), (*notes, "model_unavailable"), RULES_ONLY, True)
-    if verdict and verdict.decision != REVIEW:
-        return Decision(_score(verdict), notes, model.version, not complete)
+        return Decision(BLOCKED if broken else 0, (*broken, "model_unavailable"), RULES_ONLY, True)
+    if broken:
+        return Decision(BLOCKED, broken, model.version, False)
     try:
         score = model.score(row)
     except ModelUnavailable:
-        return decide(row, None, verdict, complete)
-    told = reasons(dict(zip(NAMES, row, strict=True))) if score >= EXPLAIN_FROM else ()
-    return Decision(score, (*notes, *told), model.version, not complete)
+        return decide(row, None, card_attempts_per_hour)
+    return Decision(score, reasons(facts) if score >= EXPLAIN_FROM else (), model.version, False)
 
 
-def blind(verdict: Verdict | None, complete: bool) -> Decision:
-    """The decision when no profile can be read: lists and limits of amounts are all that can speak."""
-    return Decision(_score(verdict), (*_notes(verdict, complete), "profiles_unavailable"), RULES_ONLY, True)
-
-
-def _score(verdict: Verdict | None) -> int:
-    return BLOCKED if verdict and verdict.decision == BLOCK else 0
-
-
-def _notes(verdict: Verdict | None, complete: bool) -> tuple[str, ...]:
-    return ((verdict.code,) if verdict else ()) + (() if complete else ("lists_unavailable",))
+def blind() -> Decision:
+    """The decision when no profile can be read: nothing is known that a rule could break."""
+    return Decision(0, ("profiles_unavailable",), RULES_ONLY, True)

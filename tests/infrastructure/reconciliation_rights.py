@@ -59,7 +59,6 @@ RIGHTS = {
         ),
         f"dynamodb:Query {SETTLEMENTS}/index/unmatched",
         "dynamodb:GetItem table/shards",
-        *(f"dynamodb:{right} table/fraud-rules" for right in ("GetItem", "PutItem", "Query")),
         "s3:ListBucket bucket",
         "s3:GetObject runs/*",
         "s3:PutObject resolutions/*",

@@ -6,8 +6,7 @@ from cdk.config import REGIONS
 from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
-FRAUD = {"fraud-profiles", "fraud-rules"}
-GLOBAL = {"payments", "ledger", "merchants", "shards", "vault-tokens", "vault-card-keys", *FRAUD}
+GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens", "vault-card-keys"}
 REGIONAL = {"balances", "accounts", "proofs", "settlements"}
 
 KEYS = {
@@ -22,7 +21,6 @@ KEYS = {
     "vault-tokens": ("token", "holding"),
     "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),
-    "fraud-rules": ("scope", "entry"),
 }
 
 
@@ -118,4 +116,4 @@ def test_what_may_expire_does(deployment: Synthesized) -> None:
         if "TimeToLiveSpecification" in table["Properties"]
     }
 
-    assert expiring == {**dict.fromkeys((*FRAUD, "balances"), "expires_at"), "vault-tokens": "delete_after"}
+    assert expiring == {**dict.fromkeys(("fraud-profiles", "balances"), "expires_at"), "vault-tokens": "delete_after"}

@@ -19,7 +19,6 @@ from functions.fraud.features import NOTHING, remember, row
 from functions.fraud.history import HOUR, History, merged, window
 from functions.fraud.model import Model, load_model
 from functions.fraud.profiles import ProfilesUnavailable, ProfileTable
-from functions.fraud.rules import Lists, card_attempts
 from functions.fraud.scoring import score
 from models.fraud.dataset import Memory
 from models.fraud.generate import Scale, generate
@@ -28,11 +27,7 @@ ROOT = Path(__file__).parents[3]
 REGIONS = ("us-east-1", "us-west-2")
 NOON = 1_795_435_200  # 23 November 2026, 12:00 UTC
 CHARGE = Charge("pay_1", "mer_1", 4200, "USD", NOON, "tok_1", "cus_1", "dev_1")
-
-
-def no_lists() -> Lists:
-    """Lists and rules where nobody has made any."""
-    return Lists(rules=(card_attempts(100),))
+LIMIT = 100
 
 
 @pytest.fixture
@@ -51,18 +46,6 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             AttributeDefinitions=[
                 {"AttributeName": "entity", "AttributeType": "S"},
                 {"AttributeName": "region", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        made.create_table(
-            TableName="fraud-rules",
-            KeySchema=[
-                {"AttributeName": "scope", "KeyType": "HASH"},
-                {"AttributeName": "entry", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "scope", "AttributeType": "S"},
-                {"AttributeName": "entry", "AttributeType": "S"},
             ],
             BillingMode="PAY_PER_REQUEST",
         )
@@ -92,7 +75,7 @@ def known(client: Any, key: str) -> History:
 
 
 def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Model) -> None:
-    score(CHARGE, table(client), model, no_lists)
+    score(CHARGE, table(client), model, LIMIT)
     for key in entities(CHARGE).values():
         history = known(client, key)
         assert (history.numbers["charges"], history.numbers["spent"], history.numbers["peak"]) == (1, 4200, 4200)
@@ -104,13 +87,13 @@ def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Mo
 
 
 def test_only_what_the_merchant_sent_is_written(client: Any, model: Model) -> None:
-    score(replace(CHARGE, customer=None, device=None), table(client), model, no_lists)
+    score(replace(CHARGE, customer=None, device=None), table(client), model, LIMIT)
     assert client.scan(TableName="fraud-profiles")["Count"] == 1
 
 
 def test_both_regions_count_together_and_write_apart(client: Any, model: Model) -> None:
-    score(CHARGE, table(client, REGIONS[0]), model, no_lists)
-    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), model, no_lists)
+    score(CHARGE, table(client, REGIONS[0]), model, LIMIT)
+    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), model, LIMIT)
     assert known(client, "card#tok_1").numbers["spent"] == 4300
     items = client.scan(TableName="fraud-profiles")["Items"]
     assert sorted({item["region"]["S"] for item in items}) == list(REGIONS)
@@ -119,8 +102,8 @@ def test_both_regions_count_together_and_write_apart(client: Any, model: Model) 
 
 @pytest.mark.parametrize("second_region", REGIONS)
 def test_a_payment_scored_again_counts_once(client: Any, model: Model, second_region: str) -> None:
-    score(CHARGE, table(client), model, no_lists)
-    score(replace(CHARGE, at=NOON + 500), table(client, second_region), model, no_lists)
+    score(CHARGE, table(client), model, LIMIT)
+    score(replace(CHARGE, at=NOON + 500), table(client, second_region), model, LIMIT)
     assert known(client, "card#tok_1").numbers["charges"] == 1
 
 
@@ -154,7 +137,7 @@ def _changes(profiles: ProfileTable, charge: Charge) -> dict[str, Any]:
 
 def test_concurrent_charges_after_a_quiet_day_are_all_counted(client: Any, model: Model) -> None:
     """All of them see and drop the same expired buckets."""
-    score(CHARGE, table(client), model, no_lists)
+    score(CHARGE, table(client), model, LIMIT)
     profiles, later = table(client), NOON + 48 * HOUR
     charges = [replace(CHARGE, payment_id=f"pay_b{i}", at=later) for i in range(20)]
     with ThreadPoolExecutor(8) as pool:
@@ -182,7 +165,7 @@ def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
 
 
 def test_a_missing_table_degrades_the_answer_and_raises_nothing(client: Any, model: Model) -> None:
-    answer = score(CHARGE, table(client, name="nowhere"), model, no_lists).answer()
+    answer = score(CHARGE, table(client, name="nowhere"), model, LIMIT).answer()
     assert answer == {"score": 0, "reasons": ["profiles_unavailable"], "model": "rules", "degraded": True}
 
 
@@ -202,16 +185,15 @@ def test_a_charge_that_cannot_be_counted_is_scored_all_the_same(
         raise ReadTimeoutError(endpoint_url="dynamodb")
 
     monkeypatch.setattr(client, "update_item", no_answer)
-    decision = score(CHARGE, table(client), model, no_lists)
+    decision = score(CHARGE, table(client), model, LIMIT)
     assert (decision.degraded, decision.model) == (False, model.version)
 
 
 @pytest.fixture
 def deployed(client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("FRAUD_PROFILES_TABLE", "fraud-profiles")
-    monkeypatch.setenv("FRAUD_RULES_TABLE", "fraud-rules")
     monkeypatch.setenv("REGIONS", json.dumps(dict.fromkeys(REGIONS, "")))
-    cached = (app._settings, app._table, app._rules, app._model, app.dynamodb_client, app.rules_client)
+    cached = (app._settings, app._table, app._model, app.dynamodb_client)
     for function in cached:
         function.cache_clear()
     yield client
