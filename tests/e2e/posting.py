@@ -64,9 +64,7 @@ def _carry_out(order: Order) -> None:
     from payments import books, clock, lifecycle
 
     charge = _charge(order)
-    payment = charges.opened(
-        charge, {"score": 0, "reasons": [], "model": "none", "degraded": False, "decision": "allow"}
-    )
+    payment = charges.opened(charge, {"score": 0, "reasons": [], "model": "none", "degraded": False})
     assert charges.post(payment)["result"] == "posted", order
     if not order.told:
         return

@@ -1,7 +1,7 @@
 """Values that the functional tests share."""
 
 MERCHANT = "mer_" + "a" * 24
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False, "decision": "allow"}
+FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
 CARD_FACTS = {
     "token": "tok_x",
     "brand": "visa",
