@@ -26,9 +26,10 @@ from duckdb import DuckDBPyConnection
 
 from bench import environment  # noqa: F401
 from bench.reconciliation_data import AS_OF, NETWORKS, make, write_files
-from functions.reconciliation import ageing, database, dividing, terms
+from functions.reconciliation import ageing, database, dividing, loading, terms
 from functions.reconciliation.exchange import Inputs, Outputs
 from local import reconcile
+from local.settlement_export import Row
 
 BUDGET_RATIO = 0.8
 """DESIGN section 9: of the rows per second of the bare join."""
@@ -57,22 +58,8 @@ FULL JOIN ({lines}) l ON f.network_ref = l.network_ref AND f.kind = l.type AND f
 """
 """All that a result needs of both sides."""
 
-_CSV = {
-    "record": "VARCHAR",
-    "line_ref": "VARCHAR",
-    "type": "VARCHAR",
-    "network_ref": "VARCHAR",
-    "movement": "VARCHAR",
-    "amount": "BIGINT",
-    "currency": "VARCHAR",
-    "fee": "BIGINT",
-    "settled_on": "DATE",
-    "sequence": "UTINYINT",
-    "count": "UTINYINT",
-    "batch_ref": "VARCHAR",
-    "case_ref": "VARCHAR",
-    "reason": "VARCHAR",
-}
+_CSV = {"record": "VARCHAR", **{name: loading.LINE[name] for name in Row.__match_args__}}
+"""The columns of layout 1."""
 
 
 @dataclass(frozen=True)

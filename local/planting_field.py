@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from local.settlement_export import File, Row
+from payments import discrepancies
 
 CAPTURES, MOVEMENTS = ("capture",), ("capture", "refund")
 """Types of lines."""
@@ -31,19 +32,7 @@ class Mark:
     @property
     def open(self) -> bool:
         """Whether somebody must look at it."""
-        return self.class_ in OPEN
-
-
-OPEN = {
-    "missing_at_network",
-    "missing_in_ledger",
-    "amount_mismatch",
-    "currency_mismatch",
-    "duplicate_at_network",
-    "fee_mismatch",
-    "batch_mismatch",
-}
-"""The classes that planting leads to and that are open (docs/reconciliation.md, "Classes")."""
+        return self.class_ in discrepancies.OPEN
 
 
 class NoneLeft(Exception):

@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from local.planting_field import OPEN, Mark
+from local.planting_field import Mark
+from payments.discrepancies import OPEN
 
 Record = Mapping[str, Any]
 """An item of the table `settlements`, as plain values."""
-
-ALL_OPEN = OPEN | {"orphan"}
-"""The classes that somebody must look at."""
 
 _NOT_DUE = {"expected", "partially_settled"}
 
@@ -23,7 +21,7 @@ def differences(marks: Iterable[Mark], records: Iterable[Record], as_of: str) ->
     for mark in marks:
         yield from _difference(mark, found.pop(mark), as_of)
     for record in found.rest():
-        if record["class"] in ALL_OPEN:
+        if record["class"] in OPEN:
             yield f"not planted: {told(record)}"
 
 

@@ -5,16 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-OPEN = (
-    "missing_at_network",
-    "missing_in_ledger",
-    "amount_mismatch",
-    "currency_mismatch",
-    "duplicate_at_network",
-    "fee_mismatch",
-    "batch_mismatch",
-    "orphan",
-)
+from payments import discrepancies
+
+OPEN = tuple(sorted(discrepancies.OPEN))
 """Classes that somebody must look at."""
 
 

@@ -1,13 +1,15 @@
 """The list of what is open: oldest first, page by page over all partitions, filtered."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.operations import unmatched
-from payments import identifiers
+from functions.operations.queries import OpenClass
+from payments import discrepancies, identifiers
 from tests.functional.operations.conftest import put, result, store
 from tests.functional.samples import MERCHANT
 from tests.functional.settlements import make_table
@@ -229,3 +231,7 @@ def test_any_walk_is_the_whole_list(remake_tables, call, monkeypatch, found, dat
     seen, _ = walked(call, data.draw(st.integers(1, 9)))
 
     assert sorted(seen) == sorted(ids)
+
+
+def test_every_open_class_can_be_asked_for():
+    assert set(get_args(OpenClass)) == discrepancies.OPEN
