@@ -197,8 +197,8 @@ def test_every_fact_is_there_once_whatever_it_says(connection, objects):
 
 
 def test_a_line_that_was_cut_off_is_never_passed_over(connection, tmp_path):
-    """DuckDB's reader of JSON lines does so one time in three."""
-    for turn in range(12):
+    """DuckDB's reader of JSON lines does so one time in three on an idle machine, and seldom on a busy one."""
+    for turn in range(40):
         directory = tmp_path / str(turn)
         directory.mkdir()
         _, damaged = compacted(connection, directory, [fact(1)], DAMAGED["JSON cut short"], [fact(2)])

@@ -1,5 +1,6 @@
 """A part that is divided comes to what it comes to whole."""
 
+from collections import Counter
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -12,7 +13,7 @@ from functions.reconciliation import database, dividing
 from functions.reconciliation.exchange import Booking, OpenClaim, Summary, Total
 from functions.reconciliation.matching import Part
 from tests.unit.reconciliation import matched_runs
-from tests.unit.reconciliation.strategies import AS_OF, in_files, worlds
+from tests.unit.reconciliation.strategies import AS_OF, fact, in_files, line, payment, worlds
 from tests.unit.reconciliation.test_matching import ledger_of, many
 
 few = settings(many, max_examples=3)
@@ -66,6 +67,20 @@ def test_shares_come_to_what_the_whole_comes_to(begin, shared, world, seed, most
     assert divided.told == whole.told
     assert divided.booked == whole.booked
     assert divided.claims == whole.claims
+
+
+def test_a_batch_and_its_members_are_compared_though_their_payments_are_in_other_shares(begin, shared):
+    paid = [payment(f"p{number}") for number in range(12)]
+    members = [line(f"L{number}", "capture", 1000, one, batch_ref="B1") for number, one in enumerate(paid)]
+    batch = line("L99", "batch", 12_000, batch_ref="B1")
+    shares = shared(10)
+
+    runs = begin()
+    runs.run(AS_OF, [[fact(one, "capture", 1000, AS_OF) for one in paid]], [[*members, batch]])
+
+    assert shares[0] > 2
+    assert Counter(row["class"] for row in runs.told.values() if row["type"] == "batch") == {"batch": 1}
+    assert {row["settled"] for row in runs.told.values() if row["type"] == "capture"} == {1000}
 
 
 def test_sums_of_shares_are_added_and_what_cancels_out_is_not_booked():
