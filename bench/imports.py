@@ -55,6 +55,7 @@ def _environment() -> dict[str, str]:
         "CARD_KEYS_TABLE": "vault-card-keys",
         "KEY_STORE": "file:/nowhere",
         "FRAUD_PROFILES_TABLE": "fraud-profiles",
+        "FRAUD_RULES_TABLE": "fraud-rules",
         "REGIONS": "{}",
         "EVENT_BUS": "payments",
         "POWERTOOLS_SERVICE_NAME": "bench",

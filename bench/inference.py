@@ -26,7 +26,10 @@ from functions.fraud.booster import Booster
 from functions.fraud.charge import Charge, decode, entities
 from functions.fraud.features import NAMES, NOTHING, remember
 from functions.fraud.history import changed
+from functions.fraud.listed import PREFIXES
+from functions.fraud.lists import RuleTable
 from functions.fraud.profiles import ProfileTable
+from functions.fraud.rules import card_attempts
 from functions.fraud.settings import ROOT, Settings
 
 REGIONS = ("us-east-1", "us-west-2")
@@ -75,6 +78,23 @@ def _busy_items() -> list[dict[str, Any]]:
     return items
 
 
+def _rules() -> list[dict[str, Any]]:
+    """A scope with twenty rules of all kinds, none of which applies, and with every kind of list."""
+    conditions = [
+        {"kind": "amount_limit", "when": {"currency": "USD", "over": 10**9}},
+        {"kind": "count_limit", "when": {"per": "card", "window": "24h", "over": 10**6}},
+        {"kind": "sum_limit", "when": {"per": "card", "window": "24h", "currency": "USD", "over": 10**11}},
+        {"kind": "card_testing", "when": {"per": "device", "window": "10m", "charges": 50, "cards": 40}},
+    ]
+    ranges = [f"ip{version}/{length}" for version, lengths in PREFIXES.items() for length in lengths]
+    kinds = ["card", "bin", "email", "country", "device", "customer", *ranges]
+    rules = [{"id": f"r{n}", "action": "block", "state": "on", **conditions[n % 4]} for n in range(20)]
+    return [
+        *({"entry": {"S": f"rule#{rule['id']}"}, "rule": {"S": json.dumps(rule)}} for rule in rules),
+        *({"entry": {"S": f"uses#{kind}"}} for kind in kinds),
+    ]
+
+
 class _CannedClient:
     """DynamoDB's client without botocore."""
 
@@ -84,8 +104,11 @@ class _CannedClient:
     def __init__(self) -> None:
         self._answer = {"Responses": {"fraud-profiles": _busy_items()}, "UnprocessedKeys": {}}
 
-    def batch_get_item(self, **_: object) -> dict[str, Any]:
-        return self._answer
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        return self._answer if "fraud-profiles" in RequestItems else {"Responses": {}}
+
+    def query(self, **_: object) -> dict[str, Any]:
+        return {"Items": _rules()}
 
     def update_item(self, **_: object) -> dict[str, Any]:
         return {}
@@ -101,6 +124,8 @@ def _canned_botocore() -> Any:
 
     def answer(request: Any, **_: object) -> AWSResponse:
         body = read if b"RequestItems" in request.body else b"{}"
+        if request.headers["X-Amz-Target"].endswith(b".Query"):
+            body = json.dumps({"Items": _rules()}).encode()
         response = AWSResponse(request.url, 200, {}, None)
         response._content = body
         return response
@@ -110,16 +135,27 @@ def _canned_botocore() -> Any:
 
 
 def function() -> dict[str, float]:
-    """CPU milliseconds of a handled charge, its log line included, without the network."""
+    """CPU milliseconds of a handled charge, its log line included, without the network.
+
+    Lists and rules are remembered, as they are for all charges but a few a second; `fraud_cpu_lists_unread_ms` is the
+    function's own code when everything about them has to be read.
+    """
     for handler in app.logger.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(open("/dev/null", "w"))  # noqa: SIM115
-    settings = Settings("fraud-profiles", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9)
+    settings = Settings("fraud-profiles", "fraud-rules", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9, 150)
     app._settings = lambda: settings  # type: ignore[assignment]
     figures = {}
-    for name, client in (("fraud_cpu_ms", _CannedClient()), ("fraud_cpu_with_botocore_ms", _canned_botocore())):
+    hours = iter(range(0, 10**9, 3600))
+    for name, client, clock in (
+        ("fraud_cpu_ms", _CannedClient(), lambda: 0.0),
+        ("fraud_cpu_lists_unread_ms", _CannedClient(), lambda: float(next(hours))),
+        ("fraud_cpu_with_botocore_ms", _canned_botocore(), lambda: 0.0),
+    ):
         table = ProfileTable(client, settings.table, settings.region, settings.regions)
+        lists = RuleTable(client, settings.rules_table, (card_attempts(settings.card_attempts_per_hour),), clock)
         app._table = lambda _, table=table: table  # type: ignore[assignment, misc]
+        app._rules = lambda _, lists=lists: lists  # type: ignore[assignment, misc]
         numbers = iter(range(10**9))
         figures[name] = (
             _cpu_seconds(lambda n=numbers: app.handler({**EVENT, "payment_id": f"pay_{next(n)}"}, None), 200) * 1e3

@@ -117,7 +117,7 @@ def _charge(key: str, capture: bool) -> dict[str, Any]:
 
 
 def _post(charge: dict[str, Any]) -> None:
-    fraud = {"score": 3, "reasons": [], "model": "2026-11-23", "degraded": False}
+    fraud = {"score": 3, "reasons": [], "model": "2026-11-23", "degraded": False, "decision": "allow"}
     ledger.handler({"operation": "post", "charge": charge, "fraud": fraud}, None)
 
 

@@ -180,6 +180,8 @@ class Config:
     """Minor units at risk in one run above which somebody is told at once."""
     card_attempts_per_hour: int
     """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
+    profiles_budget_ms: int
+    """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
 
     @property
     def owner_region(self) -> str:
@@ -264,6 +266,7 @@ def read(context: Context) -> Config:
         duckdb_threads=1 if local else 3,
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
+        profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
     )
 
 

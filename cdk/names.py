@@ -12,12 +12,14 @@ ACCOUNTS = "accounts"
 PROOFS = "proofs"
 SETTLEMENTS = "settlements"
 FRAUD_PROFILES = "fraud-profiles"
+FRAUD_RULES = "fraud-rules"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
 VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
 
 PENDING_INDEX = "pending"
 MERCHANT_INDEX = "merchant"
+REVIEW_INDEX = "review"
 UNMATCHED_INDEX = "unmatched"
 
 BUS = "payments"
@@ -41,6 +43,7 @@ PROJECTOR = "payments-projector"
 NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
 CRYPTO_USER = "payments/vault/crypto-user"
+PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
 
 NETWORK_QUEUE = "payments-network"
 FANOUT_QUEUE = "payments-webhooks-fanout"

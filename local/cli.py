@@ -15,11 +15,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import (
     discrepancy_commands,
+    fraud_commands,
     ledger_commands,
     platform,
     ports,
     processes,
     reconcile_commands,
+    review_commands,
     settle_commands,
     shown,
     vault_commands,
@@ -34,6 +36,8 @@ app.add_typer(region_app, name="region")
 app.add_typer(vault_commands.app, name="vault")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(discrepancy_commands.app, name="discrepancies")
+app.add_typer(fraud_commands.app, name="fraud")
+app.add_typer(review_commands.app, name="reviews")
 app.command()(settle_commands.settle)
 app.command()(reconcile_commands.reconcile)
 

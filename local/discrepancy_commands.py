@@ -45,7 +45,7 @@ def listed(
     filters = {"class": class_, "network": network, "currency": currency, "merchant": merchant, "assignee": assignee}
     table = Table("id", *_SHOWN, title="Amounts in minor units")
     table.columns[0].overflow = "fold"
-    with _api(region, in_aws) as api:
+    with api_of(region, in_aws) as api:
         for found in api.discrepancies(**filters, min_age_days=min_age_days, min_at_risk=min_at_risk):
             table.add_row(found["id"], *("" if found[name] is None else str(found[name]) for name in _SHOWN))
     console.print(table)
@@ -54,7 +54,7 @@ def listed(
 @app.command()
 def show(discrepancy: Id, region: Where = REGIONS[0], in_aws: Aws = False) -> None:
     """One, with everything that was done about it."""
-    with _api(region, in_aws) as api:
+    with api_of(region, in_aws) as api:
         console.print_json(data=api.discrepancy(discrepancy))
 
 
@@ -120,7 +120,7 @@ def _resolve(region: str, in_aws: bool, discrepancy: str, key: str | None, **bod
 
 def _do(region: str, in_aws: bool, discrepancy: str, name: str, body: Item, key: str | None) -> None:
     key = key or new_key()
-    with _api(region, in_aws) as api:
+    with api_of(region, in_aws) as api:
         try:
             console.print_json(data=api.command(discrepancy, name, body, key))
         except (Refused, httpx.HTTPError) as error:
@@ -128,8 +128,8 @@ def _do(region: str, in_aws: bool, discrepancy: str, name: str, body: Item, key:
 
 
 @contextmanager
-def _api(region: str, in_aws: bool) -> Iterator[Operations]:
-    """What can go wrong is told in a sentence, not in a traceback."""
+def api_of(region: str, in_aws: bool) -> Iterator[Operations]:
+    """The operators' API. What can go wrong is told in a sentence, not in a traceback."""
     told = (Refused, InvalidSetting, NotRunning, BotoCoreError, ClientError, httpx.HTTPError)
     try:
         if region not in REGIONS:

@@ -30,10 +30,29 @@ class Operations:
 
     def discrepancies(self, **filters: Any) -> Iterator[Item]:
         """What is open and fits, the oldest first, page by page. Raises `Refused`."""
+        return self._pages("/discrepancies", filters)
+
+    def reviews(self, **filters: Any) -> Iterator[Item]:
+        """Charges in review that fit, the oldest first, page by page. Raises `Refused`."""
+        return self._pages("/reviews", filters)
+
+    def fraud(self, kind: str, **filters: Any) -> Iterator[Item]:
+        """Entries of `lists`, or `rules`, of fraud scoring, page by page. Raises `Refused`."""
+        return self._pages(f"/fraud/{kind}", filters)
+
+    def fraud_one(self, path: str, scope: str) -> Item:
+        """A list's entry (`lists/card/tok_…`) or a rule (`rules/…`) of a scope, with its trail. Raises `Refused`."""
+        return self._send("GET", f"/fraud/{path}", {"scope": scope})
+
+    def fraud_change(self, method: str, path: str, scope: str, body: Mapping[str, Any], key: str) -> Item:
+        """`PUT` or `DELETE` an entry, `PUT` a rule; the same key again does nothing again. Raises `Refused`."""
+        return self._send(method, f"/fraud/{path}", {"scope": scope}, body=body, key=key)
+
+    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}
         cursor: Item = {}
         while True:
-            page = self._send("GET", "/discrepancies", {**asked, "limit": _PAGE, **cursor})
+            page = self._send("GET", path, {**asked, "limit": _PAGE, **cursor})
             yield from page["data"]
             if not page["has_more"]:
                 return
@@ -46,6 +65,14 @@ class Operations:
     def command(self, identifier: str, name: str, body: Mapping[str, Any], key: str) -> Item:
         """`assign`, `comments` or `resolve` a discrepancy; the same key again does nothing again. Raises `Refused`."""
         return self._send("POST", f"/discrepancies/{identifier}/{name}", body=body, key=key)
+
+    def review(self, payment_id: str) -> Item:
+        """What fraud scoring found of a charge, and what was decided about it. Raises `Refused`."""
+        return self._send("GET", f"/reviews/{payment_id}")
+
+    def decide(self, payment_id: str, decision: str, reason: str, key: str) -> Item:
+        """`approve` or `decline` a charge in review; the same key again does nothing again. Raises `Refused`."""
+        return self._send("POST", f"/reviews/{payment_id}/{decision}", body={"reason": reason}, key=key)
 
     def _send(
         self,

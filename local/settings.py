@@ -14,7 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 ACCOUNT = "000000000000"
 REGIONS = ("us-east-1", "us-west-2")
-GLOBAL_TABLES = ("payments", "ledger", "merchants", "shards", "vault-tokens", "vault-card-keys", "fraud-profiles")
+GLOBAL_TABLES = (
+    "payments",
+    "ledger",
+    "merchants",
+    "shards",
+    "vault-tokens",
+    "vault-card-keys",
+    "fraud-profiles",
+    "fraud-rules",
+)
 
 _EMULATOR_PORTS = dict(zip(REGIONS, (4566, 4567), strict=True))
 _GATEWAY_PORTS = dict(zip(REGIONS, (8081, 8082), strict=True))

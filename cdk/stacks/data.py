@@ -23,8 +23,8 @@ _NUMBER = dynamodb.AttributeType.NUMBER
 
 
 class DataStack(Stack):
-    """Payments, ledger, merchants, shards, fraud profiles; per region the ledger's projections and its archive, and
-    what reconciliation keeps."""
+    """Payments, ledger, merchants, shards, fraud profiles and rules; per region the ledger's projections and its
+    archive, and what reconciliation keeps."""
 
     ledger_stream_arn: str
     """Stream of the region's ledger. It carries a time stamp, so it is the one thing that cannot be named."""
@@ -70,10 +70,17 @@ class DataStack(Stack):
             sort_key=dynamodb.Attribute(name="listed_as", type=_TEXT),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
+        payments.add_global_secondary_index(
+            index_name=names.REVIEW_INDEX,
+            partition_key=dynamodb.Attribute(name="review", type=_TEXT),
+            sort_key=dynamodb.Attribute(name="listed_as", type=_TEXT),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
         policy = append_only(self, names.LEDGER) if self._config.guards_history else None
         ledger = self._global_table(names.LEDGER, ("payment_id", _TEXT), ("journal_id", _TEXT), resource_policy=policy)
         self._global_table(names.MERCHANTS, ("merchant_id", _TEXT), ("kind", _TEXT))
         self._global_table(names.FRAUD_PROFILES, ("entity", _TEXT), ("region", _TEXT), ttl="expires_at")
+        self._global_table(names.FRAUD_RULES, ("scope", _TEXT), ("entry", _TEXT), ttl="expires_at")
         self._shards()
         assert ledger.table_stream_arn
         return ledger.table_stream_arn

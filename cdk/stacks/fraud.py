@@ -8,6 +8,7 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs import bundles
+from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
 
 
@@ -23,8 +24,11 @@ class FraudStack(Stack):
             name="payments-fraud",
             settings={
                 "FRAUD_PROFILES_TABLE": names.FRAUD_PROFILES,
+                "FRAUD_RULES_TABLE": names.FRAUD_RULES,
                 "REGIONS": config.regions_setting,
                 "CARD_ATTEMPTS_PER_HOUR": str(config.card_attempts_per_hour),
+                "PROFILES_BUDGET_MS": str(config.profiles_budget_ms),
+                "PROFILE_DIGEST_KEY": digest_key(config),
             },
             domain=False,
             wheels="functions/fraud/requirements.txt",
@@ -32,3 +36,4 @@ class FraudStack(Stack):
             models=True,
         )
         function.allow(("dynamodb:BatchGetItem", "dynamodb:UpdateItem"), names.table_arn(self, names.FRAUD_PROFILES))
+        function.allow(("dynamodb:BatchGetItem", "dynamodb:Query"), names.table_arn(self, names.FRAUD_RULES))

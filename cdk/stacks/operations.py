@@ -9,6 +9,7 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import REGIONS, Config
+from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.rest_api import ACCESS_LOG_FIELDS, add_errors, rest_api
@@ -56,7 +57,8 @@ class OperationsStack(Stack):
         CfnOutput(self, "OperationsApiUrl", value=api.url)
 
     def _function(self) -> PaymentsFunction:
-        """It reads reports, decides discrepancies, and has decisions booked in the region that writes for the shard."""
+        """It reads reports, decides discrepancies and reviews, and has what follows from that done in the region that
+        writes for the shard."""
         home = self._config.reconciling_region(self.region)
         function = PaymentsFunction(
             self,
@@ -69,6 +71,10 @@ class OperationsStack(Stack):
                 "SETTLEMENTS_TABLE": names.SETTLEMENTS,
                 "RECONCILIATION_PARTS": str(self._config.reconciliation_parts),
                 "BOOK_FUNCTION": names.BOOK,
+                "FRAUD_RULES_TABLE": names.FRAUD_RULES,
+                "COMMAND_FUNCTION": names.COMMAND,
+                "PAYMENTS_TABLE": names.PAYMENTS,
+                "PROFILE_DIGEST_KEY": digest_key(self._config),
                 "SHARDS_TABLE": names.SHARDS,
                 "REGIONS": self._config.regions_setting,
             },
@@ -78,10 +84,17 @@ class OperationsStack(Stack):
         function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SETTLEMENTS, home))
         function.allow(("dynamodb:Query",), names.index_arn(self, names.SETTLEMENTS, names.UNMATCHED_INDEX, home))
         function.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
+        # What is taken off a list expires: nothing here is deleted but by time.
+        rights = ("GetItem", "PutItem", "Query")
+        function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.FRAUD_RULES))
+        # Of payments it reads; what is decided about them the ledger's own function writes.
+        function.allow(("dynamodb:BatchGetItem", "dynamodb:GetItem"), names.table_arn(self, names.PAYMENTS))
+        function.allow(("dynamodb:Query",), names.index_arn(self, names.PAYMENTS, names.REVIEW_INDEX))
         allow_finding(function, home)
         allow_objects(function, ("s3:GetObject",), "runs/", region=home)
         allow_objects(function, ("s3:PutObject",), "resolutions/", region=home)
         function.allow(
-            ("lambda:InvokeFunction",), *(names.function_arn(self, names.BOOK, region) for region in REGIONS)
+            ("lambda:InvokeFunction",),
+            *(names.function_arn(self, called, region) for called in (names.BOOK, names.COMMAND) for region in REGIONS),
         )
         return function

@@ -105,6 +105,7 @@ def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> 
         "created_at": clock.now(),
         "network_ref": identifiers.network_reference(payment_id),
         "fees": asdict(merchant.terms.plan(request.currency)),
+        "fraud_limits": asdict(merchant.fraud_limits),
         "card": card,
         "customer": msgspec.to_builtins(request.customer),
         "device": msgspec.to_builtins(request.device),

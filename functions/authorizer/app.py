@@ -12,7 +12,7 @@ _SCHEME = "Bearer "
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The policy that lets the key's merchant call the API, with merchant id, shard and terms in its context.
+    """The policy that lets the key's merchant call the API; its context has merchant id, shard, terms and fraud limits.
 
     Raises exactly `Unauthorized` for a missing, malformed, unknown or revoked key: API Gateway makes a 401 of it.
     """
@@ -28,6 +28,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
             "merchant_id": merchant.merchant_id,
             "shard": str(merchant.shard),
             "terms": msgspec.json.encode(asdict(merchant.terms)).decode(),
+            "fraud_limits": msgspec.json.encode(asdict(merchant.fraud_limits)).decode(),
         },
     }
 

@@ -9,21 +9,26 @@ from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
 from functions.fraud.charge import decode
+from functions.fraud.decision import Limits
+from functions.fraud.listed import presented
+from functions.fraud.lists import RuleTable, rules_client
 from functions.fraud.model import Model, load_model
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
+from functions.fraud.rules import card_attempts
 from functions.fraud.scoring import score
 from functions.fraud.settings import Settings, read_settings
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer `{"score", "reasons", "model", "degraded"}` to the saga's request (docs/interfaces.md).
+    """Answer score and decision to the saga's request (docs/interfaces.md).
 
     Raises only for a request that is not as agreed (KeyError, TypeError, ValueError); what is away degrades the answer.
     """
     settings = _settings()
-    charge = decode(event)
-    decision = score(charge, _table(settings), _model(settings.model_directory), settings.card_attempts_per_hour)
+    charge, limits = decode(event), Limits.of(event.get("fraud_limits"))
+    lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
+    decision = score(charge, _table(settings), _model(settings.model_directory), lists, limits)
     answer = decision.answer()
     logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
     return answer
@@ -36,7 +41,14 @@ def _settings() -> Settings:
 
 @cache
 def _table(settings: Settings) -> ProfileTable:
-    return ProfileTable(dynamodb_client(settings.region), settings.table, settings.region, settings.regions)
+    client = dynamodb_client(settings.region, settings.profiles_budget_ms)
+    return ProfileTable(client, settings.table, settings.region, settings.regions)
+
+
+@cache
+def _rules(settings: Settings) -> RuleTable:
+    always = (card_attempts(settings.card_attempts_per_hour),)
+    return RuleTable(rules_client(settings.region), settings.rules_table, always)
 
 
 @cache

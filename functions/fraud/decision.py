@@ -1,75 +1,165 @@
-"""From features to an answer: rules, then the model, then the reasons in words."""
+"""From features to an answer: rules, then the model, then what the score means for this merchant, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from math import nan
+from struct import pack
 from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
-from functions.fraud.features import NAMES
 from functions.fraud.model import BLOCK_ABOVE, Model
-from functions.fraud.rules import BLOCKED, broken_rules
+from functions.fraud.reasons import MODEL_SCORE, MODEL_UNAVAILABLE, PROFILES_UNAVAILABLE, reasons
+from functions.fraud.rules import ALLOW, BLOCK, REVIEW, Verdict
 
-# From this score on, reasons are given.
-EXPLAIN_FROM = 50
+# From this score on a person looks at the charge.
+REVIEW_FROM = 60
 
-# What the answer names as model when only rules spoke.
+# What the answer names as model when the model was not asked.
 RULES_ONLY = "rules"
+
+# The score of a charge that lists or rules block.
+BLOCKED = 100
+
+# The reason of a charge whose lists or rules could not be read.
+LISTS_UNAVAILABLE = "lists_unavailable"
+
+# Hex digits of a feature row's hash: 64 bits tell apart what audits compare, the rows of one payment.
+HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A score above `block` blocks, one from `review` up to `block` is reviewed; the platform's, or a merchant's own.
+
+    What a merchant may set is checked where it is read (the layer's `merchants.FraudLimits`).
+    """
+
+    block: int = BLOCK_ABOVE
+    review: int = REVIEW_FROM
+
+    @classmethod
+    def of(cls, asked: Mapping[str, int | None] | None) -> Limits:
+        """The limits in the saga's request; what a merchant did not set is the platform's."""
+        asked = asked or {}
+        block, review = asked.get("block"), asked.get("review")
+        block = BLOCK_ABOVE if block is None else block
+        return cls(block, min(REVIEW_FROM, block) if review is None else review)
+
+    def decide(self, score: int) -> str:
+        """What becomes of a charge with this score."""
+        if score > self.block:
+            return BLOCK
+        return REVIEW if score >= self.review else ALLOW
+
+
+PLATFORM = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Score 0 to 100, above 80 blocks; reasons, snake_case codes; the model's version; whether a part was missing."""
+    """Score 0 to 100 and what it means; reasons, codes (`reasons.py`); the model's version; whether a part was missing.
+
+    `features_hash` says which features were seen, None when none were; `rule` which rule decided, if one did.
+    """
 
     score: int
+    decision: str
     reasons: tuple[str, ...]
     model: str
     degraded: bool
+    features_hash: str | None = None
+    rule: str | None = None
 
     @property
     def blocked(self) -> bool:
-        """Whether the platform blocks a charge with this score."""
-        return self.score > BLOCK_ABOVE
+        """Whether the charge is blocked."""
+        return self.decision == BLOCK
 
     def answer(self) -> dict[str, Any]:
         """The answer to the saga (docs/interfaces.md)."""
         return {**asdict(self), "reasons": list(self.reasons)}
 
 
-def reasons(facts: Mapping[str, float]) -> tuple[str, ...]:
-    """What stands out in a charge's features, as codes. Facts to look at, not the model's own weights."""
-    stands_out = {
-        "amount_high": facts["amount_log"] > 11.5,  # about 1,000 US dollars
-        "amount_unusual_for_card": facts["amount_surprise"] > 4,
-        "amount_unusual_for_customer": facts["amount_to_customer_mean"] > 5,
-        "card_velocity": facts["card_count_1h"] >= 5,
-        "customer_velocity": facts["customer_count_24h"] >= 20,
-        "device_velocity": facts["device_count_10m"] >= 5,
-        "many_cards_on_device": facts["device_cards"] >= 4,
-        "new_card": facts["card_new"] == 1,
-        "new_card_on_known_device": facts["device_new"] == 0 and facts["device_card_new"] == 1,
-        "new_customer": facts["customer_new"] == 1,
-        "new_device": facts["device_new"] == 1,
-    }
-    return tuple(code for code, true in stands_out.items() if true) or ("model_score",)
+def features_hash(row: Sequence[float]) -> str:
+    """The first 16 hex digits of the SHA-256 of a row: its numbers in the catalogue's order, each as the eight bytes of
+    a little-endian IEEE 754 double, a missing value as the quiet NaN and zero without a sign."""
+    numbers = [nan if value != value else value + 0.0 for value in row]
+    return sha256(pack(f"<{len(numbers)}d", *numbers)).hexdigest()[:HASH_DIGITS]
 
 
-def decide(row: Sequence[float], model: Model | None, card_attempts_per_hour: int) -> Decision:
-    """The decision on a row of features; without a model the rules alone decide and the answer is degraded."""
-    facts = dict(zip(NAMES, row, strict=True))
-    broken = broken_rules(facts, card_attempts_per_hour)
-    if model is None:
-        return Decision(BLOCKED if broken else 0, (*broken, "model_unavailable"), RULES_ONLY, True)
-    if broken:
-        return Decision(BLOCKED, broken, model.version, False)
+def decide(
+    row: Sequence[float],
+    model: Model | None,
+    verdict: Verdict | None = None,
+    complete: bool = True,
+    limits: Limits = PLATFORM,
+) -> Decision:
+    """The decision on a row of features: what lists and rules said, else what the model's score means.
+
+    What is to be reviewed is scored as well, and may still be blocked. Without a model, or if lists and rules were not
+    `complete`, the answer is degraded, and what they do not block is reviewed.
+    """
+    seen = features_hash(row)
+    if verdict and verdict.decision != REVIEW:
+        return _ruled(verdict, model is not None, complete, seen)
     try:
-        score = model.score(row)
+        found = _scored(row, model, limits, seen) if model else _degraded(MODEL_UNAVAILABLE, seen)
     except ModelUnavailable:
-        return decide(row, None, card_attempts_per_hour)
-    return Decision(score, reasons(facts) if score >= EXPLAIN_FROM else (), model.version, False)
+        found = _degraded(MODEL_UNAVAILABLE, seen)
+    return _with(found, verdict, complete)
 
 
-def blind() -> Decision:
-    """The decision when no profile can be read: nothing is known that a rule could break."""
-    return Decision(0, ("profiles_unavailable",), RULES_ONLY, True)
+def blind(verdict: Verdict | None = None, complete: bool = True) -> Decision:
+    """The decision when no profile can be read: lists and limits of amounts are all that can speak."""
+    found = _degraded(PROFILES_UNAVAILABLE)
+    if verdict and verdict.decision == BLOCK:
+        found = replace(found, score=BLOCKED, decision=BLOCK)
+    return _with(found, verdict, complete)
+
+
+def _ruled(verdict: Verdict, modelled: bool, complete: bool, seen: str) -> Decision:
+    """What lists or rules decided. They may not let a charge through while some of them are not known."""
+    score = BLOCKED if verdict.decision == BLOCK else 0
+    decision = REVIEW if verdict.decision == ALLOW and not complete else verdict.decision
+    missing = () if complete else (LISTS_UNAVAILABLE,)
+    degraded = not (modelled and complete)
+    return Decision(score, decision, (verdict.code, *missing), RULES_ONLY, degraded, seen, verdict.rule)
+
+
+def _with(found: Decision, verdict: Verdict | None, complete: bool) -> Decision:
+    """A decision with what lists and rules want reviewed, or with what they could not say."""
+    if verdict is None and complete:
+        return found
+    told = (verdict.code,) if verdict else ()
+    missing = () if complete else (LISTS_UNAVAILABLE,)
+    return replace(
+        found,
+        decision=BLOCK if found.blocked else REVIEW,
+        reasons=(*told, *found.reasons, *missing),
+        degraded=found.degraded or not complete,
+        rule=verdict.rule if verdict else None,
+    )
+
+
+def _scored(row: Sequence[float], model: Model, limits: Limits, seen: str) -> Decision:
+    """What the model says. Raises ModelUnavailable."""
+    score = model.score(row)
+    decision = limits.decide(score)
+    why = () if decision == ALLOW else _why(row, model)
+    return Decision(score, decision, why, model.version, False, seen)
+
+
+def _why(row: Sequence[float], model: Model) -> tuple[str, ...]:
+    """What raised the score; that it cannot be said changes nothing of the decision."""
+    try:
+        return reasons(model.contributions(row))
+    except ModelUnavailable:
+        return (MODEL_SCORE,)
+
+
+def _degraded(reason: str, seen: str | None = None) -> Decision:
+    """Nobody knows enough of this charge: it goes on, and a person looks at it."""
+    return Decision(0, REVIEW, (reason,), RULES_ONLY, True, seen)

@@ -60,6 +60,10 @@ class Model:
         """The score, an integer from 0 to 100, of a row in the order of features.NAMES. Raises ModelUnavailable."""
         return self._calibration.score(self._booster.predict(row))
 
+    def contributions(self, row: Sequence[float]) -> dict[str, float]:
+        """What each feature of the row, by its name, adds to the log-odds of fraud. Raises ModelUnavailable."""
+        return dict(zip(NAMES, self._booster.contributions(row), strict=False))  # what all rows begin with is left out
+
 
 def load_model(directory: Path) -> Model:
     """The model in `directory`: model.txt (LightGBM's text format) and model.json (what train.py says of it).

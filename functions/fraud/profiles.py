@@ -24,18 +24,26 @@ if TYPE_CHECKING:
 # Card, customer and device.
 MOST_ENTITIES = 3
 
+# How often the table is asked before a charge goes on without it. At once one after the other: botocore's own retries
+# would wait up to a second in between.
+TRIES = 2
+
 
 class ProfilesUnavailable(Exception):
     """The table did not answer, refused, or answered in part."""
 
 
 @cache
-def dynamodb_client(region: str) -> BaseClient:
-    """The DynamoDB client of a region, made once: a charge waits at most 1 s to connect and 1 s to read, twice."""
+def dynamodb_client(region: str, budget_ms: int) -> BaseClient:
+    """The DynamoDB client of a region, made once. Both tries together wait no longer than the budget for an answer.
+
+    A new connection may take as long again: the very worst is twice the budget.
+    """
+    patience = budget_ms / 1000 / TRIES
     config = Config(
-        connect_timeout=1,
-        read_timeout=1,
-        retries={"total_max_attempts": 2, "mode": "standard"},
+        connect_timeout=patience,
+        read_timeout=patience,
+        retries={"total_max_attempts": 1},
         max_pool_connections=MOST_ENTITIES,
         parameter_validation=False,
     )
@@ -65,17 +73,19 @@ class ProfileTable:
         found: dict[str, dict[str, History]] = {key: {} for key in keys}
         wanted = [{"entity": {"S": key}, "region": {"S": region}} for key in found for region in self._regions]
         request: dict[str, Any] = {self._table: {"Keys": wanted}}
-        try:
-            for _ in range(2):  # what DynamoDB leaves unprocessed is asked for once more
+        failed: Exception | None = None
+        for _ in range(TRIES):
+            try:
                 answer = self._client.batch_get_item(RequestItems=request)
-                for item in answer["Responses"].get(self._table, ()):
-                    found[item["entity"]["S"]][item["region"]["S"]] = _history(item)
-                request = answer.get("UnprocessedKeys")
-                if not request:
-                    return found
-        except (BotoCoreError, ClientError) as error:
-            raise ProfilesUnavailable(str(error)) from error
-        raise ProfilesUnavailable("keys left unprocessed")
+            except (BotoCoreError, ClientError) as error:
+                failed = error
+                continue
+            for item in answer["Responses"].get(self._table, ()):
+                found[item["entity"]["S"]][item["region"]["S"]] = _history(item)
+            request = answer.get("UnprocessedKeys")  # what DynamoDB left out, and the next try asks for
+            if not request:
+                return found
+        raise ProfilesUnavailable(str(failed or "keys left unprocessed")) from failed
 
     def write(self, changes: Mapping[str, Change]) -> None:
         """Apply changes by entity key to this region's items, in parallel; a payment already counted changes nothing.

@@ -28,13 +28,19 @@ def opened(charge: dict[str, Any], fraud: dict[str, Any]) -> Payment:
         network_ref=charge["network_ref"],
         fees=FeePlan(**charge["fees"]),
         card=charge["card"],
-        fraud={**fraud, "review": fraud["degraded"]},
+        fraud=_audited(fraud),
         created_at=charge["created_at"],
         updated_at=charge["created_at"],
         customer_id=(charge["customer"] or {}).get("id"),
         description=charge["description"],
         metadata=charge["metadata"],
     )
+
+
+def _audited(fraud: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of the fraud function's answer: all that it says, and whether merchants see it as in review."""
+    said = {name: value for name, value in fraud.items() if value is not None}
+    return {**said, "review": fraud["decision"] == "review"}
 
 
 def post(payment: Payment) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Commands on a payment that exists: capture, void, refund, and the course of a dispute.
+"""Commands on a payment that exists: capture, void, refund, the course of a dispute, and the end of a review.
 
-A command is one transaction: the payment's next state, its journal, and the command's own record, which is what makes
+A command is one transaction: the payment's next state, its journals, and the command's own record, which is what makes
 a repetition of the command find its answer. What the card network must hear of is outstanding until it has; the
 event that says so may be lost, because the sweeper looks for what is outstanding.
 """
 
 import random
 import time
+from dataclasses import asdict
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from payments import books, clock, events, identifiers, lifecycle
 from payments.books import CommandRecord
 from payments.journal import Journal
-from payments.lifecycle import AmountExceeded, ImpossibleTransition, Payment
+from payments.lifecycle import AmountExceeded, ImpossibleTransition, NotInReview, Payment, ReviewDecision
 from payments.observability import logger
 
 _TRIES = 12
@@ -27,16 +28,18 @@ tries together take a few seconds at most, within the time-out of whoever asks."
 class Request(msgspec.Struct, frozen=True):
     """What is asked; docs/interfaces.md, "The ledger"."""
 
-    command: Literal["capture", "void", "refund", "open_dispute", "win_dispute", "lose_dispute"]
+    command: Literal["capture", "void", "refund", "open_dispute", "win_dispute", "lose_dispute", "approve", "decline"]
     payment_id: str
     merchant_id: str
     key: str
     fingerprint: str
-    origin: Literal["merchant", "platform"] = "platform"
-    """Whose key it is: a merchant's cannot collide with one of the platform's own."""
+    origin: Literal["merchant", "operator", "platform"] = "platform"
+    """Whose key it is: a merchant's cannot collide with an operator's, or one of the platform's own."""
     amount: int | None = None
     final: bool = False
     reason: str | None = None
+    by: str | None = None
+    """Which operator asks to approve or decline."""
 
 
 Answer = dict[str, Any]
@@ -79,6 +82,10 @@ def _tried(request: Request, command_id: str) -> Answer | None:
         return _refused("payment_state_invalid", f"A payment that is {error.status} cannot be asked for this.")
     except AmountExceeded as error:
         return _refused("amount_too_large", f"The amount must be between 1 and {error.available}.", "amount")
+    except NotInReview:
+        done = books.command_record(command_id)  # somebody has decided it by now: perhaps this very command
+        refused = _refused("not_in_review", "This payment is not in review, or somebody has decided it.")
+        return _replayed(done, request) if done else refused
     return {"result": "done", "answer": answer} if answer else None
 
 
@@ -97,18 +104,28 @@ def _done_meanwhile(request: Request, command_id: str) -> Answer:
 
 def _carry_out(request: Request, command_id: str, payment: Payment) -> Answer | None:
     """The answer when the command was carried out on the payment as it was read; None when it was not."""
-    after, journal = _step(request, command_id, payment)
-    answer = _answer(request, after, journal)
-    record = CommandRecord(command_id, request.merchant_id, request.fingerprint, answer, after.updated_at)
-    if not books.execute(payment, after, journal, record):
+    at = clock.now()
+    after, journals = _steps(request, command_id, payment, at)
+    answer = _answer(request, after, journals)
+    record = CommandRecord(command_id, request.merchant_id, request.fingerprint, answer, at)
+    if not books.execute(payment, after, journals, record):
         return None
-    _announce(after, journal.journal_id)
+    for journal in journals:
+        _announce(after, journal.journal_id)
     return answer
 
 
-def _step(request: Request, command_id: str, payment: Payment) -> lifecycle.Step:
-    """The payment after the command, and its journal. Raises what the lifecycle raises."""
-    at = clock.now()
+def _steps(request: Request, command_id: str, payment: Payment, at: str) -> tuple[Payment, tuple[Journal, ...]]:
+    """The payment after the command, and its journals. Raises what the lifecycle raises."""
+    if request.command in ("approve", "decline"):
+        decision = ReviewDecision(request.command, request.by or request.origin, at, request.reason or "")
+        own_ids = (identifiers.operation_id(prefix, command_id) for prefix in ("vod", "ref"))
+        return lifecycle.decide_review(payment, decision, *own_ids)
+    after, journal = _step(request, command_id, payment, at)
+    return after, (journal,)
+
+
+def _step(request: Request, command_id: str, payment: Payment, at: str) -> lifecycle.Step:
     match request.command:
         case "capture":
             operation_id = identifiers.operation_id("cap", command_id)
@@ -127,10 +144,13 @@ def _step(request: Request, command_id: str, payment: Payment) -> lifecycle.Step
             return lifecycle.lose_dispute(payment, at)
 
 
-def _answer(request: Request, after: Payment, journal: Journal) -> Answer:
+def _answer(request: Request, after: Payment, journals: tuple[Journal, ...]) -> Answer:
     """What the command's caller is told, now and whenever it is repeated."""
     if request.command == "refund":
-        return events.refund_resource(after.payment_id, journal.journal_id, [journal])
+        return events.refund_resource(after.payment_id, journals[0].journal_id, journals)
+    if after.review_decision and request.command in ("approve", "decline"):
+        operations = [journal.journal_id for journal in journals]
+        return {"payment": events.resource(after), **asdict(after.review_decision), "operations": operations}
     if after.dispute and request.command in ("open_dispute", "win_dispute", "lose_dispute"):
         dispute = after.dispute
         return {

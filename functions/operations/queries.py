@@ -44,3 +44,13 @@ class ReportsQuery(PageQuery, frozen=True):
 
     as_of_gte: date | None = None
     as_of_lt: date | None = None
+
+
+class ReviewsQuery(PageQuery, frozen=True):
+    """Which payments in review; all that is said must hold."""
+
+    integers = PageQuery.integers | {"min_score"}
+
+    merchant: Text | None = None
+    min_score: Annotated[int, Meta(ge=0, le=100)] | None = None
+    degraded: Literal["true", "false"] | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -22,7 +22,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=bodies.MAXIMUM_TEXT)]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of a discrepancy."""
+    """What is asked of a discrepancy, or of a review."""
 
 
 class Assign(Body, frozen=True):
@@ -44,6 +44,15 @@ class Resolve(Body, frozen=True, omit_defaults=True):
     reason: Text
     until: date | None = None
     amount: int | None = None
+
+
+class Decide(Body, frozen=True):
+    """Why a payment in review is approved or declined."""
+
+    reason: Text
+
+
+Asked = TypeVar("Asked", bound=Body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,20 @@ def command(event: APIGatewayProxyEvent, name: str, network_ref: str, record: st
 
     Raises `PermissionDenied`, `InvalidRequest`, `BodyTooLarge` or `NotFound`.
     """
-    by, key = caller.operator(event), _key(exchange.idempotency_key(event))
-    exchange.refuse_misplaced_cards(event)
-    body = bodies.decode(exchange.body(event) or "", kind)
+    by, key, body = decision(event, kind)
     if isinstance(body, Resolve):
         _check(body)
     return Command(name, names.unescaped(network_ref), names.unescaped(record), key, by, clock.now(), body)
+
+
+def decision(event: APIGatewayProxyEvent, kind: type[Asked]) -> tuple[str, str, Asked]:
+    """Who asks, under which idempotency key, and what.
+
+    Raises `PermissionDenied`, `InvalidRequest` or `BodyTooLarge`.
+    """
+    by, key = caller.operator(event), _key(exchange.idempotency_key(event))
+    exchange.refuse_misplaced_cards(event)
+    return by, key, bodies.decode(exchange.body(event) or "", kind)
 
 
 def _key(key: str | None) -> str:

@@ -1,6 +1,7 @@
 """What the operators' API answers."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 
 from functions.operations import names, table
 from functions.operations.table import Item
-from payments import discrepancies
+from payments import discrepancies, events, reasons
+from payments.lifecycle import Payment
 
 _FIELDS = (
     "class",
@@ -97,6 +99,36 @@ def whole(items: Sequence[Item], record: Item) -> dict[str, Any]:
 def report(told: dict[str, Any]) -> dict[str, Any]:
     """A report as a list shows it."""
     return {"object": "reconciliation_report", **{name: told.get(name) for name in _REPORT}}
+
+
+def review(payment: Payment) -> dict[str, Any]:
+    """What fraud scoring found of a payment, as a list shows it; no more of the card than merchants see."""
+    fraud = payment.fraud
+    return {
+        "id": payment.payment_id,
+        "object": "review",
+        "merchant_id": payment.merchant_id,
+        "open": payment.in_review,
+        "score": int(fraud["score"]),
+        "decision": fraud.get("decision"),
+        "reasons": list(map(reasons.told, fraud["reasons"])),
+        "model": fraud["model"],
+        "degraded": fraud["degraded"],
+        "rule": fraud.get("rule"),
+        "features_hash": fraud.get("features_hash"),
+        "review_decision": asdict(payment.review_decision) if payment.review_decision else None,
+        "payment": events.resource(payment),
+        "created_at": payment.created_at,
+    }
+
+
+def whole_review(payment: Payment) -> dict[str, Any]:
+    """The same, and what was done, the oldest first: by scoring, and by whom who decided."""
+    fraud, decided = payment.fraud, payment.review_decision
+    audit = [{"at": payment.created_at, "by": fraud["model"], "what": fraud.get("decision"), "reason": None}]
+    if decided:
+        audit.append({"at": decided.at, "by": decided.by, "what": decided.decision, "reason": decided.reason})
+    return {**review(payment), "audit": audit}
 
 
 def unfinished(record: Item) -> bool:

@@ -14,7 +14,10 @@ class OperationsSettings(msgspec.Struct, frozen=True, rename="upper"):
     reconciliation_bucket: str
     """In the region that reconciles, as the table."""
     book_function: str
+    command_function: str
     settlements_table: str = "settlements"
+    fraud_rules_table: str = "fraud-rules"
+    profile_digest_key: str = ""
     reconciliation_parts: int = 128
     reconciliation_region: str = ""
     """By default this one."""

@@ -22,7 +22,11 @@ class Memory:
 
     def features(self, charge: Charge) -> list[float]:
         """The charge's row, in the order of features.NAMES, from what went before."""
-        return row(charge, {kind: self._histories.get(key, NOTHING) for kind, key in entities(charge).items()})
+        return row(charge, self.known(charge))
+
+    def known(self, charge: Charge) -> dict[str, History]:
+        """Histories of the charge's entities, by kind."""
+        return {kind: self._histories.get(key, NOTHING) for kind, key in entities(charge).items()}
 
     def count(self, charge: Charge, blocked: bool) -> None:
         """Remember the charge, blocked or not."""

@@ -142,7 +142,9 @@ def drive(cloud, region):
     assert merchant.settled(succeeded)["status"] == "succeeded"
     assert merchant.settled(declined)["status"] == "failed"
     cloud.webhook(succeeded)
-    blocks = "def handler(event, context):\n    return {**real(event, context), 'score': 99, 'reasons': ['test']}\n"
+    blocks = (
+        "def handler(event, context):\n    return {**real(event, context), 'decision': 'block', 'reasons': ['test']}\n"
+    )
     with cloud.broken("payments-fraud", blocks, writes):
         assert merchant.charge(amount=1901, card=CARD).status == 402
     for function in ("payments-vault-tokenize", "payments-fraud", "payments-ledger", "payments-vault-release"):

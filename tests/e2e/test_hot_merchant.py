@@ -78,7 +78,7 @@ def post(cloud, region, card, amount):
         "description": None,
         "metadata": {},
     }
-    fraud = {"score": 0, "reasons": [], "model": "none", "degraded": False}
+    fraud = {"score": 0, "reasons": [], "model": "none", "degraded": False, "decision": "allow"}
     answer = cloud.ask("payments-ledger", {"operation": "post", "charge": charge, "fraud": fraud}, region)
     assert answer["result"] == "posted", answer
     entry = {"EventBusName": "payments", "Source": events.SOURCE, "DetailType": events.CHARGE_AUTHORIZED}

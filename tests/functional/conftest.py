@@ -18,6 +18,7 @@ _PLAIN_TABLES = {
     "balances": [("account", "S"), ("period", "S")],
     "accounts": [("account", "S"), ("position", "S")],
     "proofs": [("record", "S"), ("position", "S")],
+    "fraud-rules": [("scope", "S"), ("entry", "S")],
 }
 
 

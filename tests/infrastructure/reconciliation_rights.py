@@ -58,11 +58,15 @@ RIGHTS = {
             )
         ),
         f"dynamodb:Query {SETTLEMENTS}/index/unmatched",
+        *(f"dynamodb:{right} table/payments" for right in ("BatchGetItem", "GetItem")),
+        "dynamodb:Query table/payments/index/review",
         "dynamodb:GetItem table/shards",
+        *(f"dynamodb:{right} table/fraud-rules" for right in ("GetItem", "PutItem", "Query")),
         "s3:ListBucket bucket",
         "s3:GetObject runs/*",
         "s3:PutObject resolutions/*",
         "lambda:InvokeFunction function:payments-ledger-book",
+        "lambda:InvokeFunction function:payments-ledger-command",
     },
 }
 """Everything that these roles may do, but for traces and logs."""

@@ -6,7 +6,8 @@ from cdk.config import REGIONS
 from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
-GLOBAL = {"payments", "ledger", "merchants", "shards", "fraud-profiles", "vault-tokens", "vault-card-keys"}
+FRAUD = {"fraud-profiles", "fraud-rules"}
+GLOBAL = {"payments", "ledger", "merchants", "shards", "vault-tokens", "vault-card-keys", *FRAUD}
 REGIONAL = {"balances", "accounts", "proofs", "settlements"}
 
 KEYS = {
@@ -21,6 +22,7 @@ KEYS = {
     "vault-tokens": ("token", "holding"),
     "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),
+    "fraud-rules": ("scope", "entry"),
 }
 
 
@@ -57,17 +59,23 @@ def test_keys_are_those_of_the_contract(deployment: Synthesized) -> None:
         assert tuple(key["AttributeName"] for key in schema) == KEYS[name.split("/")[1]], name
 
 
-def test_payments_are_indexed_by_what_they_wait_for_and_by_merchant_with_keys_only(deployment: Synthesized) -> None:
+def test_payments_are_indexed_by_what_they_wait_for_by_merchant_and_by_review_with_keys_only(
+    deployment: Synthesized,
+) -> None:
     payments = _tables(deployment)["us-east-1/payments"]["Properties"]
 
     indexes = {index["IndexName"]: index for index in payments["GlobalSecondaryIndexes"]}
     keys = {name: [key["AttributeName"] for key in index["KeySchema"]] for name, index in indexes.items()}
-    assert keys == {"pending": ["pending_bucket", "pending_since"], "merchant": ["merchant_bucket", "listed_as"]}
+    assert keys == {
+        "pending": ["pending_bucket", "pending_since"],
+        "merchant": ["merchant_bucket", "listed_as"],
+        "review": ["review", "listed_as"],
+    }
     for name, index in indexes.items():
         assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}, name
     types = {one["AttributeName"]: one["AttributeType"] for one in payments["AttributeDefinitions"]}
     assert types["pending_bucket"] == "N"
-    assert {types[name] for name in ("pending_since", "merchant_bucket", "listed_as")} == {"S"}
+    assert {types[name] for name in ("pending_since", "merchant_bucket", "review", "listed_as")} == {"S"}
 
 
 def test_production_tables_cannot_be_lost(production: Synthesized) -> None:
@@ -116,4 +124,4 @@ def test_what_may_expire_does(deployment: Synthesized) -> None:
         if "TimeToLiveSpecification" in table["Properties"]
     }
 
-    assert expiring == {**dict.fromkeys(("fraud-profiles", "balances"), "expires_at"), "vault-tokens": "delete_after"}
+    assert expiring == {**dict.fromkeys((*FRAUD, "balances"), "expires_at"), "vault-tokens": "delete_after"}

@@ -87,6 +87,15 @@ def test_its_function_answers_before_api_gateway_gives_up(production: Synthesize
     assert production.functions()["us-east-1/payments-operations"]["Timeout"] < 29
 
 
+def test_it_and_fraud_scoring_make_the_same_digests_and_no_template_has_the_key(production: Synthesized) -> None:
+    """With two keys no e-mail address on a list would ever be found."""
+    for region in REGIONS:
+        functions = (production.functions()[f"{region}/{name}"] for name in ("payments-operations", "payments-fraud"))
+        keys = {text(function["Environment"]["Variables"]["PROFILE_DIGEST_KEY"]) for function in functions}
+        (key,) = keys
+        assert key.startswith("{{resolve:secretsmanager:payments/fraud/profile-digest-key:")
+
+
 def test_its_faults_raise_an_alarm(deployment: Synthesized) -> None:
     alarms = [
         alarm["Properties"]

@@ -31,7 +31,7 @@ INVOKERS = {
     "payments-vault-key-check": set(),
     "payments-fraud": {"SagaRole"},
     "payments-ledger": {"SagaRole"},
-    "payments-ledger-command": {"ApiRole", "SweeperRole", "MatchRole"},
+    "payments-ledger-command": {"ApiRole", "SweeperRole", "MatchRole", "OperationsRole"},
     "payments-ledger-book": {"MatchRole", "OperationsRole"},
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
@@ -148,6 +148,19 @@ def test_nobody_may_delete_or_scan_a_table_but_those_who_must(deployment: Synthe
             "WalkRole",
         },
     }
+
+
+def test_fraud_scoring_reads_rules_operators_write_them_and_nobody_else_may(deployment: Synthesized) -> None:
+    """Nothing with a right on the rules has one on the merchants, whose table has the digests of API keys."""
+    found: dict[str, set[str]] = {}
+    for statement in _on_table(deployment, "fraud-rules"):
+        found.setdefault(_role(statement), set()).update(statement.actions)
+
+    assert found == {
+        "ScoreRole": {"dynamodb:BatchGetItem", "dynamodb:Query"},
+        "OperationsRole": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"},
+    }
+    assert not found.keys() & {_role(statement) for statement in _on_table(deployment, "merchants")}
 
 
 @pytest.mark.parametrize("table", ["vault-tokens", "vault-card-keys"])

@@ -19,6 +19,7 @@ from functions.fraud.features import NOTHING, remember, row
 from functions.fraud.history import HOUR, History, merged, window
 from functions.fraud.model import Model, load_model
 from functions.fraud.profiles import ProfilesUnavailable, ProfileTable
+from functions.fraud.rules import Lists, card_attempts
 from functions.fraud.scoring import score
 from models.fraud.dataset import Memory
 from models.fraud.generate import Scale, generate
@@ -27,7 +28,11 @@ ROOT = Path(__file__).parents[3]
 REGIONS = ("us-east-1", "us-west-2")
 NOON = 1_795_435_200  # 23 November 2026, 12:00 UTC
 CHARGE = Charge("pay_1", "mer_1", 4200, "USD", NOON, "tok_1", "cus_1", "dev_1")
-LIMIT = 100
+
+
+def no_lists() -> Lists:
+    """Lists and rules where nobody has made any."""
+    return Lists(rules=(card_attempts(100),))
 
 
 @pytest.fixture
@@ -46,6 +51,18 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             AttributeDefinitions=[
                 {"AttributeName": "entity", "AttributeType": "S"},
                 {"AttributeName": "region", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        made.create_table(
+            TableName="fraud-rules",
+            KeySchema=[
+                {"AttributeName": "scope", "KeyType": "HASH"},
+                {"AttributeName": "entry", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "scope", "AttributeType": "S"},
+                {"AttributeName": "entry", "AttributeType": "S"},
             ],
             BillingMode="PAY_PER_REQUEST",
         )
@@ -75,7 +92,7 @@ def known(client: Any, key: str) -> History:
 
 
 def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Model) -> None:
-    score(CHARGE, table(client), model, LIMIT)
+    score(CHARGE, table(client), model, no_lists)
     for key in entities(CHARGE).values():
         history = known(client, key)
         assert (history.numbers["charges"], history.numbers["spent"], history.numbers["peak"]) == (1, 4200, 4200)
@@ -87,13 +104,13 @@ def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Mo
 
 
 def test_only_what_the_merchant_sent_is_written(client: Any, model: Model) -> None:
-    score(replace(CHARGE, customer=None, device=None), table(client), model, LIMIT)
+    score(replace(CHARGE, customer=None, device=None), table(client), model, no_lists)
     assert client.scan(TableName="fraud-profiles")["Count"] == 1
 
 
 def test_both_regions_count_together_and_write_apart(client: Any, model: Model) -> None:
-    score(CHARGE, table(client, REGIONS[0]), model, LIMIT)
-    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), model, LIMIT)
+    score(CHARGE, table(client, REGIONS[0]), model, no_lists)
+    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), model, no_lists)
     assert known(client, "card#tok_1").numbers["spent"] == 4300
     items = client.scan(TableName="fraud-profiles")["Items"]
     assert sorted({item["region"]["S"] for item in items}) == list(REGIONS)
@@ -102,8 +119,8 @@ def test_both_regions_count_together_and_write_apart(client: Any, model: Model) 
 
 @pytest.mark.parametrize("second_region", REGIONS)
 def test_a_payment_scored_again_counts_once(client: Any, model: Model, second_region: str) -> None:
-    score(CHARGE, table(client), model, LIMIT)
-    score(replace(CHARGE, at=NOON + 500), table(client, second_region), model, LIMIT)
+    score(CHARGE, table(client), model, no_lists)
+    score(replace(CHARGE, at=NOON + 500), table(client, second_region), model, no_lists)
     assert known(client, "card#tok_1").numbers["charges"] == 1
 
 
@@ -137,7 +154,7 @@ def _changes(profiles: ProfileTable, charge: Charge) -> dict[str, Any]:
 
 def test_concurrent_charges_after_a_quiet_day_are_all_counted(client: Any, model: Model) -> None:
     """All of them see and drop the same expired buckets."""
-    score(CHARGE, table(client), model, LIMIT)
+    score(CHARGE, table(client), model, no_lists)
     profiles, later = table(client), NOON + 48 * HOUR
     charges = [replace(CHARGE, payment_id=f"pay_b{i}", at=later) for i in range(20)]
     with ThreadPoolExecutor(8) as pool:
@@ -165,8 +182,16 @@ def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
 
 
 def test_a_missing_table_degrades_the_answer_and_raises_nothing(client: Any, model: Model) -> None:
-    answer = score(CHARGE, table(client, name="nowhere"), model, LIMIT).answer()
-    assert answer == {"score": 0, "reasons": ["profiles_unavailable"], "model": "rules", "degraded": True}
+    answer = score(CHARGE, table(client, name="nowhere"), model, no_lists).answer()
+    assert answer == {
+        "score": 0,
+        "decision": "review",
+        "reasons": ["profiles_unavailable"],
+        "model": "rules",
+        "degraded": True,
+        "features_hash": None,
+        "rule": None,
+    }
 
 
 def test_a_table_that_answers_in_part_counts_as_away(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,15 +210,16 @@ def test_a_charge_that_cannot_be_counted_is_scored_all_the_same(
         raise ReadTimeoutError(endpoint_url="dynamodb")
 
     monkeypatch.setattr(client, "update_item", no_answer)
-    decision = score(CHARGE, table(client), model, LIMIT)
+    decision = score(CHARGE, table(client), model, no_lists)
     assert (decision.degraded, decision.model) == (False, model.version)
 
 
 @pytest.fixture
 def deployed(client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("FRAUD_PROFILES_TABLE", "fraud-profiles")
+    monkeypatch.setenv("FRAUD_RULES_TABLE", "fraud-rules")
     monkeypatch.setenv("REGIONS", json.dumps(dict.fromkeys(REGIONS, "")))
-    cached = (app._settings, app._table, app._model, app.dynamodb_client)
+    cached = (app._settings, app._table, app._rules, app._model, app.dynamodb_client, app.rules_client)
     for function in cached:
         function.cache_clear()
     yield client
@@ -207,7 +233,8 @@ def sample(**changes: Any) -> dict[str, Any]:
 
 def test_the_handler_answers_the_sample_event_as_agreed(deployed: Any) -> None:
     answer = app.handler(sample(), None)
-    assert set(answer) == {"score", "reasons", "model", "degraded"}
+    assert set(answer) == {"score", "decision", "reasons", "model", "degraded", "features_hash", "rule"}
+    assert (answer["decision"], len(answer["features_hash"]), answer["rule"]) == ("allow", 16, None)
     assert (answer["reasons"], answer["degraded"]) == ([], False)
     assert isinstance(answer["score"], int)
     assert 0 <= answer["score"] <= 60
@@ -218,7 +245,7 @@ def test_card_testing_through_the_handler_ends_in_a_block(deployed: Any) -> None
     for i in range(12):
         app.handler(sample(payment_id=f"pay_{i}", amount=100 + i, card={"token": f"tok_{i}"}), None)
     answer = app.handler(sample(payment_id="pay_12", amount=950_000, card={"token": "tok_0"}), None)
-    assert answer["score"] > 80
+    assert (answer["score"] > 80, answer["decision"]) == (True, "block")
     assert "many_cards_on_device" in answer["reasons"]
 
 
@@ -233,12 +260,10 @@ def test_a_missing_model_degrades_the_answer(deployed: Any, monkeypatch: pytest.
     settings = replace(app._settings(), model_directory=tmp_path)
     monkeypatch.setattr(app, "_settings", lambda: settings)
     monkeypatch.setattr(app, "_table", lambda _: table(deployed))
-    assert app.handler(sample(), None) == {
-        "score": 0,
-        "reasons": ["model_unavailable"],
-        "model": "rules",
-        "degraded": True,
-    }
+    answer = app.handler(sample(), None)
+    assert (answer["score"], answer["decision"], answer["degraded"]) == (0, "review", True)
+    assert (answer["reasons"], answer["model"]) == (["model_unavailable"], "rules")
+    assert answer["features_hash"], "profiles were there, and count"
 
 
 def test_nothing_logged_tells_who_the_customer_is(deployed: Any, capsys: pytest.CaptureFixture[str]) -> None:

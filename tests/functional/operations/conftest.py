@@ -9,7 +9,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 
 from functions.ledger import app as ledger_function
-from functions.operations import app, bucket, ledger, table
+from functions.operations import app, bucket, ledger, review_commands, table
 from payments import clients, identifiers, records, regions
 from tests.functional.api.functions import Functions
 from tests.functional.samples import MERCHANT
@@ -69,8 +69,9 @@ class _Service:
 def services(tables, monkeypatch):
     make_table()
     clients.client("s3").create_bucket(Bucket=BUCKET)
-    found = Services(Functions({"payments-ledger-book": ledger_function.book}))
-    for room in (table, bucket, ledger):
+    behind = {"payments-ledger-book": ledger_function.book, "payments-ledger-command": ledger_function.command}
+    found = Services(Functions(behind))
+    for room in (table, bucket, ledger, review_commands):
         monkeypatch.setattr(room, "client", found.client)
     monkeypatch.setattr(regions, "primary", lambda shard: "us-east-1")
     return found

@@ -8,7 +8,7 @@ import pytest
 from functions.operations import app, settings
 from payments import clients
 from payments.settings import load
-from tests.functional.operations.conftest import ALICE, BUCKET, put, store, stored
+from tests.functional.operations.conftest import ALICE, BUCKET, PAYMENT, put, store, stored
 
 ROUTES = [
     ("GET", "/reconciliation/reports", None),
@@ -19,6 +19,17 @@ ROUTES = [
     ("POST", "/discrepancies/{}/assign", {"assignee": "x"}),
     ("POST", "/discrepancies/{}/comments", {"text": "x"}),
     ("POST", "/discrepancies/{}/resolve", {"action": "accept", "reason": "x"}),
+    ("GET", "/fraud/lists", None),
+    ("GET", "/fraud/lists/bin/424242", None),
+    ("PUT", "/fraud/lists/bin/424242", {"action": "block", "reason": "x"}),
+    ("DELETE", "/fraud/lists/bin/424242", {"reason": "x"}),
+    ("GET", "/fraud/rules", None),
+    ("GET", "/fraud/rules/a", None),
+    ("PUT", "/fraud/rules/a", {"kind": "amount_limit", "when": {}, "action": "block", "state": "on", "reason": "x"}),
+    ("GET", "/reviews", None),
+    ("GET", f"/reviews/{PAYMENT}", None),
+    ("POST", f"/reviews/{PAYMENT}/approve", {"reason": "x"}),
+    ("POST", f"/reviews/{PAYMENT}/decline", {"reason": "x"}),
 ]
 REPORT = {"run": "run_00000007", "as_of": "2026-11-23", "match_rate": 99_987, "at_risk": {"USD": 500}, "totals": []}
 
@@ -26,7 +37,9 @@ REPORT = {"run": "run_00000007", "as_of": "2026-11-23", "match_rate": 99_987, "a
 @pytest.fixture
 def production(monkeypatch):
     values = {"ENVIRONMENT": "production", "SETTLEMENTS_TABLE": "settlements", "RECONCILIATION_BUCKET": BUCKET}
-    there = settings.OperationsSettings(BUCKET, "payments-ledger-book", environment=values["ENVIRONMENT"])
+    there = settings.OperationsSettings(
+        BUCKET, "payments-ledger-book", "payments-ledger-command", environment=values["ENVIRONMENT"]
+    )
     monkeypatch.setattr(settings, "load", lambda kind: there if kind is settings.OperationsSettings else load(kind))
 
 
@@ -45,7 +58,7 @@ def test_with_an_identity_it_is(call, production):
 
 
 def test_the_environment_is_production_unless_it_says_otherwise():
-    assert settings.OperationsSettings("b", "f").environment == "production"
+    assert settings.OperationsSettings("b", "f", "c").environment == "production"
 
 
 def test_the_local_cloud_knows_nobody(call):
@@ -79,7 +92,7 @@ def test_every_route_is_in_the_guide():
     guide = (Path(__file__).parents[3] / "docs/operators_api.md").read_text()
     routes = {(route.method, route.path) for route in app.app._static_routes + app.app._dynamic_routes}
 
-    assert len(routes) == 8
+    assert len(routes) == 19
     for method, path in routes:
         told = path.removeprefix("/operations/v1/").replace("<", "{").replace(">", "}")
         assert f"`{method} {told}`" in guide

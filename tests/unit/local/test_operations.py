@@ -57,6 +57,27 @@ def test_a_command_is_sent_under_its_key():
     assert json.loads(api.asked[0].content) == {"action": "accept", "reason": "agreed"}
 
 
+def test_reviews_are_read_page_by_page_and_decided_under_a_key():
+    api = Api(page({"id": "pay_1"}, cursor="pay_1"), page({"id": "pay_2"}), (200, {"id": "pay_1"}), (200, {}))
+    operations = client(api)
+
+    found = list(operations.reviews(min_score=70, degraded="true", merchant=None))
+    shown = operations.review("pay_1")
+    operations.decide("pay_1", "decline", "a fraud", "mine")
+
+    assert [one["id"] for one in found] == ["pay_1", "pay_2"]
+    assert dict(api.asked[1].url.params) == {
+        "min_score": "70",
+        "degraded": "true",
+        "limit": "100",
+        "starting_after": "pay_1",
+    }
+    assert shown["id"] == "pay_1"
+    assert [request.url.path.partition("/reviews")[2] for request in api.asked] == ["", "", "/pay_1", "/pay_1/decline"]
+    assert api.asked[3].headers["Idempotency-Key"] == "mine"
+    assert json.loads(api.asked[3].content) == {"reason": "a fraud"}
+
+
 def test_a_refusal_is_a_sentence():
     error = {"error": {"code": "discrepancy_closed", "message": "This is no open discrepancy any more."}}
 

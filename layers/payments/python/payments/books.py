@@ -6,7 +6,7 @@ repeated, by a retry or by the other region: the second one finds the first and 
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -169,16 +169,17 @@ def step(before: Payment, after: Payment, journal: Journal | None) -> Payment:
     return standing
 
 
-def execute(before: Payment, after: Payment, journal: Journal, command: CommandRecord) -> bool:
-    """Carries out a command: the payment's next state, its journal, and the command's own record, in one transaction.
+def execute(before: Payment, after: Payment, steps: Sequence[Journal], command: CommandRecord) -> bool:
+    """Carries out a command: the payment's next state, its journals, and the command's own record, in one transaction.
 
     False when the payment is no longer as it was read, or the command was carried out before: the caller looks again.
-    Raises `ReplicationGap` when the command's journal is here without its record.
+    Raises `ReplicationGap` when one of the command's journals is here without its record.
     """
 
     def write(transaction: TransactWrite) -> None:
         _change(transaction, before, after)
-        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+        for journal in steps:
+            transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
         transaction.save(_command_item(command, after), condition=_ABSENT)
 
     try:
@@ -186,7 +187,8 @@ def execute(before: Payment, after: Payment, journal: Journal, command: CommandR
             return True
     except Contention:
         return False
-    if journal.journal_id in journal_ids(before.payment_id) and command_record(command.command_id) is None:
+    made = {journal.journal_id for journal in steps}
+    if made & set(journal_ids(before.payment_id)) and command_record(command.command_id) is None:
         raise ReplicationGap(before.payment_id)
     return False
 
@@ -281,6 +283,8 @@ def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None
     """The payment's next state, if it is still in the one before."""
     unchanged = (PaymentItem.sequence == before.sequence) & (PaymentItem.updated_at == before.updated_at)
     unchanged &= PaymentItem.status == str(before.status)
+    if before.review_decision is None and after.review_decision:  # which is no step of the payment
+        unchanged &= PaymentItem.review_decision.does_not_exist()
     transaction.update(PaymentItem(before.payment_id), actions=_actions(before, after), condition=unchanged)
 
 

@@ -31,6 +31,7 @@ class Listing:
     position: str
     index: str | None = None
     consistent: bool = False
+    buckets: int = MERCHANT_BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,19 @@ class _Bucket:
 
 
 class Merged:
-    """A merchant's list over all its buckets, in order: the newest first, or the oldest; `but` is a position to leave
-    out."""
+    """A list over all its buckets, in order: the newest first, or the oldest; `but` is a position to leave out. `owner`
+    is the merchant whose list it is, or the list's name."""
 
     def __init__(
-        self, listing: Listing, merchant_id: str, span: Span, *, newest_first: bool = True, but: str | None = None
+        self, listing: Listing, owner: str, span: Span, *, newest_first: bool = True, but: str | None = None
     ) -> None:
         self._listing, self._span, self._newest_first, self._but = listing, span, newest_first, but
-        names = (f"{merchant_id}#{number}" for number in range(MERCHANT_BUCKETS))
+        names = (f"{owner}#{number}" for number in range(listing.buckets))
         self._buckets = [_Bucket(name, ended=span.empty) for name in names]
 
     def take(self, count: int) -> list[dict[str, Any]]:
         """The next items as plain values; fewer than `count` at the end only."""
-        share = count // MERCHANT_BUCKETS + _SPARE
+        share = count // self._listing.buckets + _SPARE
         taken: list[dict[str, Any]] = []
         while len(taken) < count:
             self._read_on(share)

@@ -39,7 +39,7 @@ def event_id(payment: str, event_type: str, operation: str = "") -> str:
 def command_id(merchant_id: str, idempotency_key: str, origin: str = "platform") -> str:
     """`cmd_…`, of a command on a payment: a merchant's key names one command, whatever the payment.
 
-    `origin` is `merchant` or `platform`: what the platform asks of itself has keys of its own.
+    `origin` is `merchant`, `operator` or `platform`: each has keys of its own.
     """
     return _derived("cmd", merchant_shard(merchant_id), "command", origin, merchant_id, idempotency_key)
 

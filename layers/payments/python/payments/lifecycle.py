@@ -24,6 +24,9 @@ DECIDED_SEQUENCE = 2
 EXPIRED = "authorization_expired"
 """Reason of a void that nobody asked for: the authorization was not captured in time."""
 
+REVIEW_DECLINED = "review_declined"
+"""Reason of the void or refund after an operator's decline; the operator's own words are not for merchants."""
+
 
 class Status(StrEnum):
     """Where a payment stands."""
@@ -103,6 +106,17 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewDecision:
+    """What an operator decided about a payment that fraud scoring sent to review: `approve` or `decline`; who, when and
+    why."""
+
+    decision: str
+    by: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """What the payment still waits for: the card network to hear of a capture, void or refund, or an announcement.
 
@@ -153,6 +167,17 @@ class Payment:
     description: str | None = None
     metadata: dict[str, str] | None = None
     failure: Failure | None = None
+    review_decision: ReviewDecision | None = None
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether fraud scoring sent it to review, decided or not."""
+        return self.fraud.get("decision") == "review"
+
+    @property
+    def in_review(self) -> bool:
+        """Whether an operator is to look at it: not after the decision, nor where the network took no money."""
+        return self.reviewed and self.review_decision is None and self.failure is None
 
     @property
     def pending(self) -> bool:
@@ -183,6 +208,10 @@ class Authorization:
 
 Step = tuple[Payment, Journal]
 """The payment after a command, and the journal of it."""
+
+
+class NotInReview(ValueError):
+    """Fraud scoring did not send the payment to review, or it was decided before."""
 
 
 def authorization_journal(payment: Payment) -> Journal:
@@ -248,6 +277,32 @@ def refund(payment: Payment, operation_id: str, amount: int | None, at: str, rea
     after = _after(payment, at, amount_refunded=payment.amount_refunded + returned, outstanding=outstanding)
     reserved = transfer(_payee(payment), _payer(payment), returned, payment.currency, Phase.PENDING)
     return after, _journal(after, operation_id, Kind.REFUND, reserved, reason)
+
+
+def decide_review(
+    payment: Payment, decision: ReviewDecision, void_id: str, refund_id: str
+) -> tuple[Payment, tuple[Journal, ...]]:
+    """The payment with what was decided about it, and the journals that follow from it.
+
+    A payment that is declined returns the money: what is authorized is voided, what was captured is refunded. Where
+    nothing can be returned any more (refunded, failed, or in the hands of the cardholder's bank), nothing is. Raises
+    `NotInReview`, or `ImpossibleTransition` for a decline before the card network has answered.
+    """
+    if not payment.reviewed or payment.review_decision:
+        raise NotInReview(payment.payment_id)
+    after = replace(payment, review_decision=decision)
+    if decision.decision == "approve":
+        return after, ()
+    if payment.pending:
+        raise ImpossibleTransition(payment.status, "decline")
+    journals: list[Journal] = []
+    if after.status in ALLOWED[Command.VOID]:
+        after, voided = void(after, void_id, decision.at, REVIEW_DECLINED)
+        journals.append(voided)
+    if after.status in ALLOWED[Command.REFUND] and after.refundable and not after.amount_charged_back:
+        after, refunded = refund(after, refund_id, None, decision.at, REVIEW_DECLINED)
+        journals.append(refunded)
+    return after, tuple(journals)
 
 
 def end_refund(payment: Payment, operation_id: str, failure: Failure | None, at: str) -> Step:

@@ -11,11 +11,18 @@ from pynamodb.models import Model
 
 from payments import identifiers
 from payments.fees import FeePlan
+from payments.observability import logger
 from payments.settings import TableSettings, load
 from payments.tables import ModelConnection
 
 _KEY_BYTES = 32
 _MERCHANT_PREFIX = "mer_"
+
+PLATFORM_BLOCKS_ABOVE = 80
+"""The score above which a charge is blocked, where its merchant did not set another."""
+
+_LOWEST_BLOCK, _HIGHEST_SCORE = 50, 100
+"""Within these a merchant may say above which score is blocked. One good charge in fifty scores above 50."""
 
 
 class MerchantItem(Model):
@@ -32,6 +39,7 @@ class MerchantItem(Model):
     secret = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     fees: MapAttribute[str, Any] = MapAttribute(null=True)
+    fraud_limits: MapAttribute[str, Any] = MapAttribute(null=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,29 @@ class Terms:
         return FeePlan(self.basis_points, self.fixed.get(currency, 0), self.dispute.get(currency, 0))
 
 
+class InvalidFraudLimits(ValueError):
+    """No limits that fraud scoring could go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class FraudLimits:
+    """What a merchant set of its fraud limits: a score above `block` blocks, one from `review` on is reviewed.
+
+    None is the platform's (functions/fraud). Raises `InvalidFraudLimits` unless 50 <= block <= 100 and, up to what
+    blocks, 0 <= review.
+    """
+
+    block: int | None = None
+    review: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (_LOWEST_BLOCK <= (_HIGHEST_SCORE if self.block is None else self.block) <= _HIGHEST_SCORE):
+            raise InvalidFraudLimits(f"block must be {_LOWEST_BLOCK} to {_HIGHEST_SCORE}")
+        highest = PLATFORM_BLOCKS_ABOVE if self.block is None else self.block
+        if self.review is not None and not 0 <= self.review <= highest:
+            raise InvalidFraudLimits(f"review must be 0 to {highest}")
+
+
 @dataclass(frozen=True, slots=True)
 class Merchant:
     """Who a request comes from, as the authorizer vouches for it."""
@@ -57,6 +88,7 @@ class Merchant:
     merchant_id: str
     shard: int
     terms: Terms = Terms()
+    fraud_limits: FraudLimits = FraudLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +120,8 @@ def authenticate(api_key: str) -> Merchant | None:
     active = {item.kind: item for item in MerchantItem.batch_get(wanted) if item.status == "active"}
     if len(active) < len(wanted):
         return None
-    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id), _terms(active["profile"]))
+    profile = active["profile"]
+    return Merchant(merchant_id, identifiers.merchant_shard(merchant_id), _terms(profile), _fraud_limits(profile))
 
 
 def endpoints(merchant_id: str) -> list[WebhookEndpoint]:
@@ -110,6 +143,16 @@ def _terms(profile: MerchantItem) -> Terms:
     fees = profile.fees.as_dict() if profile.fees else {}
     fixed, dispute = ({name: int(fee) for name, fee in fees.get(kind, {}).items()} for kind in ("fixed", "dispute"))
     return Terms(int(fees.get("basis_points", 0)), fixed, dispute)
+
+
+def _fraud_limits(profile: MerchantItem) -> FraudLimits:
+    """The profile's; the platform's where what stands there is not valid: no charge shall fail for it."""
+    stored = profile.fraud_limits.as_dict() if profile.fraud_limits else {}
+    try:
+        return FraudLimits(**{name: int(limit) for name, limit in stored.items()})
+    except (ValueError, TypeError):
+        logger.error("invalid fraud limits", extra={"merchant_id": profile.merchant_id})
+        return FraudLimits()
 
 
 def _endpoint(item: MerchantItem) -> WebhookEndpoint:

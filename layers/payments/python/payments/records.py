@@ -9,13 +9,16 @@ from typing import Any
 from payments import accounts, identifiers
 from payments.fees import NO_FEES, FeePlan
 from payments.journal import Entry, Journal, Kind, Phase, Side
-from payments.lifecycle import Dispute, Failure, Operation, Payment, Status
+from payments.lifecycle import Dispute, Failure, Operation, Payment, ReviewDecision, Status
 
 PENDING_BUCKETS = 8
 """Partitions of the pending index per shard: one takes 1,000 writes a second, a shard may have 1,600 charges."""
 
 MERCHANT_BUCKETS = 8
 """Partitions of a merchant's list of payments and of a merchant's account history, for the same reason."""
+
+REVIEW_QUEUE, REVIEW_BUCKETS = "open", 16
+"""The list of what operators are to review, and its partitions, whose names are `open#0` to `open#15`."""
 
 _AWAITING_CAPTURE = 1 << 16
 """Where the buckets of payments that wait for their merchant begin; before them wait those for the card network."""
@@ -116,12 +119,15 @@ def changing(payment: Payment) -> dict[str, Any]:
         "outstanding": [asdict(operation) for operation in payment.outstanding] or None,
         **{name: getattr(payment, name) or None for name in _SUMS},
         **_waiting(payment),
+        "review": review_bucket(payment.payment_id) if payment.in_review else None,
+        "review_decision": asdict(payment.review_decision) if payment.review_decision else None,
     }
 
 
 def payment_of(record: Mapping[str, Any]) -> Payment:
     """The payment of a plain item."""
     failure, dispute, fees = (record.get(name) for name in ("failure", "dispute", "fees"))
+    decided = record.get("review_decision")
     known = {name: record.get(name) for name in (*_ALWAYS, *_TOO)}
     sums = {name: int(record.get(name) or 0) for name in _SUMS}
     return Payment(
@@ -132,6 +138,7 @@ def payment_of(record: Mapping[str, Any]) -> Payment:
         failure=Failure(**failure) if failure else None,
         dispute=Dispute(**_integers(dispute)) if dispute else None,
         outstanding=tuple(Operation(**_integers(found)) for found in record.get("outstanding") or ()),
+        review_decision=ReviewDecision(**decided) if decided else None,
     )
 
 
@@ -143,6 +150,11 @@ def pending_bucket(shard: int, bucket: int, *, awaiting_capture: bool = False) -
 def merchant_bucket(merchant_id: str, payment_id: str) -> str:
     """The partition of a merchant's lists that this payment is in."""
     return f"{merchant_id}#{zlib.crc32(payment_id.encode()) % MERCHANT_BUCKETS}"
+
+
+def review_bucket(payment_id: str) -> str:
+    """The partition of the review queue that this payment is in."""
+    return f"{REVIEW_QUEUE}#{zlib.crc32(payment_id.encode()) % REVIEW_BUCKETS}"
 
 
 def listed_as(payment: Payment) -> str:

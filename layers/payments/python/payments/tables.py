@@ -63,6 +63,17 @@ class MerchantIndex(GlobalSecondaryIndex["PaymentItem"]):
     listed_as = UnicodeAttribute(range_key=True)
 
 
+class ReviewIndex(GlobalSecondaryIndex["PaymentItem"]):
+    """Payments that operators are to review, in the order of their creation, in buckets."""
+
+    class Meta:
+        index_name = "review"
+        projection = KeysOnlyProjection()
+
+    review = UnicodeAttribute(hash_key=True)
+    listed_as = UnicodeAttribute(range_key=True)
+
+
 class PaymentItem(Model):
     """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt; or,
     under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>`, a repair."""
@@ -87,6 +98,8 @@ class PaymentItem(Model):
     network_ref = UnicodeAttribute(null=True)
     card: MapAttribute[str, Any] = MapAttribute(null=True)
     fraud: MapAttribute[str, Any] = MapAttribute(null=True)
+    review = UnicodeAttribute(null=True)
+    review_decision: MapAttribute[str, Any] = MapAttribute(null=True)
     customer_id = UnicodeAttribute(null=True)
     description = UnicodeAttribute(null=True)
     metadata: MapAttribute[str, Any] = MapAttribute(null=True)
@@ -106,6 +119,7 @@ class PaymentItem(Model):
 
     pending = PendingIndex()
     of_merchant = MerchantIndex()
+    to_review = ReviewIndex()
 
 
 class JournalItem(Model):
