@@ -54,7 +54,7 @@ lock: ## compile the hash-pinned requirement files from their .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	for room in layers/dependencies functions/vault functions/fraud functions/reconciliation; do \
 	  $(BIN)/uv pip compile -q --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes \
-	    --constraint requirements-dev.txt $$room/requirements.in -o $$room/requirements.txt || exit 1; done
+	    --no-emit-package maxminddb --constraint requirements-dev.txt $$room/requirements.in -o $$room/requirements.txt || exit 1; done
 
 clean: ## remove what setup and runs have made
 	-$(BIN)/payments down

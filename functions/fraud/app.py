@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
-from functions.fraud.charge import decode
+from functions.fraud.charge import CountryOf, decode, nowhere
+from functions.fraud.country import Countries, CountryUnavailable, packaged
 from functions.fraud.decision import Limits
 from functions.fraud.listed import presented
 from functions.fraud.lists import RuleTable, rules_client
@@ -26,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises only for a request that is not as agreed (KeyError, TypeError, ValueError); what is away degrades the answer.
     """
     settings = _settings()
-    charge, limits = decode(event), Limits.of(event.get("fraud_limits"))
+    charge, limits = decode(event, _countries(settings.country_database)), Limits.of(event.get("fraud_limits"))
     lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
     decision = score(charge, _table(settings), _model(settings.model_directory), lists, limits)
     answer = decision.answer()
@@ -42,13 +43,22 @@ def _settings() -> Settings:
 @cache
 def _table(settings: Settings) -> ProfileTable:
     client = dynamodb_client(settings.region, settings.profiles_budget_ms)
-    return ProfileTable(client, settings.table, settings.region, settings.regions)
+    return ProfileTable(client, settings.table, settings.region, settings.regions, settings.digest_key)
 
 
 @cache
 def _rules(settings: Settings) -> RuleTable:
     always = (card_attempts(settings.card_attempts_per_hour),)
     return RuleTable(rules_client(settings.region), settings.rules_table, always)
+
+
+@cache
+def _countries(file: Path | None) -> CountryOf:
+    try:
+        return Countries(file or packaged())
+    except CountryUnavailable as error:
+        logger.error("countries unavailable", extra={"reason": str(error)})
+        return nowhere
 
 
 @cache

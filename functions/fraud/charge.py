@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +25,17 @@ MICROCENTS = {
 }  # fmt: skip
 
 
+# From an IP address in text to the ISO 3166-1 alpha-2 code of its country, or None where that is not known.
+CountryOf = Callable[[str], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge: `amount` in minor units of ISO 4217 `currency`, `at` in Unix seconds, `card` a token of the vault."""
+    """A charge: `amount` in minor units of ISO 4217 `currency`, `at` in Unix seconds, `card` a token of the vault.
+
+    `ip` and `email` are personal: they are not shown with the value, and the store keeps keyed digests of them only.
+    Countries are ISO 3166-1 alpha-2 codes; `bin` is the card's first six digits. None is what was not sent.
+    """
 
     payment_id: str
     merchant: str
@@ -37,14 +45,26 @@ class Charge:
     card: str
     customer: str | None
     device: str | None
+    email: str | None = field(default=None, repr=False)
+    ip: str | None = field(default=None, repr=False)
+    ip_country: str | None = None
+    billing_country: str | None = None
+    bin: str | None = None
 
 
-def decode(event: Mapping[str, Any]) -> Charge:
+def nowhere(_: str) -> str | None:
+    """Knows no country."""
+    return None
+
+
+def decode(event: Mapping[str, Any], country_of: CountryOf = nowhere) -> Charge:
     """The charge in the saga's request to the fraud function (docs/interfaces.md).
 
-    Time is the event's `created_at`, not the clock: a retry is scored as of the same second. Raises KeyError, TypeError
-    or ValueError if the request is not as agreed.
+    Time is the event's `created_at`, not the clock: a retry is scored as of the same second. `country_of` looks up the
+    IP address. Raises KeyError, TypeError or ValueError if the request is not as agreed.
     """
+    customer, device = event.get("customer") or {}, event.get("device") or {}
+    email, ip = customer.get("email"), device.get("ip")
     return Charge(
         payment_id=event["payment_id"],
         merchant=event["merchant_id"],
@@ -52,8 +72,13 @@ def decode(event: Mapping[str, Any]) -> Charge:
         currency=event["currency"],
         at=int(datetime.fromisoformat(event["created_at"]).timestamp()),
         card=event["card"]["token"],
-        customer=(event.get("customer") or {}).get("id"),
-        device=(event.get("device") or {}).get("fingerprint"),
+        customer=customer.get("id"),
+        device=device.get("fingerprint"),
+        email=email.strip().lower() if email else None,
+        ip=ip,
+        ip_country=country_of(ip) if ip else None,
+        billing_country=(customer.get("billing_address") or {}).get("country"),
+        bin=event["card"].get("bin"),
     )
 
 
@@ -63,16 +88,21 @@ def value_in_cents(charge: Charge) -> int:
 
 
 def entities(charge: Charge) -> dict[str, str]:
-    """Keys of what the charge tells about: `card`, and `customer` and `device` if the merchant sent them.
+    """Keys of what the charge tells about: `card` and `merchant`, and of what the merchant sent `customer`, `device`,
+    `ip` and `email`.
 
-    A card's token is the same at every merchant. Customers and devices are named by the merchant, so their keys carry
-    the merchant: no merchant can spoil another's by sending the same name.
+    Cards, IP and e-mail addresses are the same at every merchant. Customers and devices are named by the merchant, so
+    their keys carry the merchant: no merchant can spoil another's by sending the same name.
     """
-    keys = {"card": f"card#{charge.card}"}
+    keys = {"card": f"card#{charge.card}", "merchant": f"merchant#{charge.merchant}"}
     if charge.customer:
         keys["customer"] = _key("customer", charge.merchant, charge.customer)
     if charge.device:
         keys["device"] = _key("device", charge.merchant, charge.device)
+    if charge.ip:
+        keys["ip"] = f"ip#{charge.ip}"
+    if charge.email:
+        keys["email"] = f"email#{charge.email}"
     return keys
 
 

@@ -1,7 +1,10 @@
 """The fraud-profiles table: one item per entity and region. Each region adds to its own items only; readers sum.
 
 Costs per charge: one BatchGetItem of entities x regions items (half a read unit each, eventually consistent), and one
-UpdateItem per entity, each below 1 KB: one replicated write unit per region.
+UpdateItem per entity that counts the charge (features.remember), each below 1 KB: one replicated write unit per region.
+
+Keys of people (customers' names may be e-mail addresses) are keyed digests in the table: who reads it without the key
+can neither read nor enumerate them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -21,8 +25,10 @@ from functions.fraud.history import Change, History
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-# Card, customer and device.
-MOST_ENTITIES = 3
+# Card, merchant, customer, device, IP and e-mail address.
+MOST_ENTITIES = 6
+
+PERSONAL = ("customer", "ip", "email")
 
 # How often the table is asked before a charge goes on without it. At once one after the other: botocore's own retries
 # would wait up to a second in between.
@@ -51,13 +57,19 @@ def dynamodb_client(region: str, budget_ms: int) -> BaseClient:
 
 
 class ProfileTable:
-    """Histories of entities, read over all `regions` and written to `region`."""
+    """Histories of entities, read over all `regions` and written to `region`; keys are those of charge.entities.
 
-    def __init__(self, client: BaseClient, table: str, region: str, regions: tuple[str, ...]) -> None:
+    `digest_key`, at most 64 bytes and the same in every region, is what personal keys are digested with.
+    """
+
+    def __init__(
+        self, client: BaseClient, table: str, region: str, regions: tuple[str, ...], digest_key: str = ""
+    ) -> None:
         self._client: Any = client  # botocore makes its methods at run time
         self._table = table
         self._region = region
         self._regions = regions
+        self._digest_key = digest_key.encode()
         self._writers = ThreadPoolExecutor(MOST_ENTITIES, thread_name_prefix="profile")
 
     @property
@@ -71,7 +83,8 @@ class ProfileTable:
         Raises ProfilesUnavailable.
         """
         found: dict[str, dict[str, History]] = {key: {} for key in keys}
-        wanted = [{"entity": {"S": key}, "region": {"S": region}} for key in found for region in self._regions]
+        stored = {stored_key(key, self._digest_key): key for key in found}
+        wanted = [{"entity": {"S": key}, "region": {"S": region}} for key in stored for region in self._regions]
         request: dict[str, Any] = {self._table: {"Keys": wanted}}
         failed: Exception | None = None
         for _ in range(TRIES):
@@ -81,7 +94,7 @@ class ProfileTable:
                 failed = error
                 continue
             for item in answer["Responses"].get(self._table, ()):
-                found[item["entity"]["S"]][item["region"]["S"]] = _history(item)
+                found[stored[item["entity"]["S"]]][item["region"]["S"]] = _history(item)
             request = answer.get("UnprocessedKeys")  # what DynamoDB left out, and the next try asks for
             if not request:
                 return found
@@ -105,9 +118,17 @@ class ProfileTable:
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
-                Key={"entity": {"S": key}, "region": {"S": self._region}},
+                Key={"entity": {"S": stored_key(key, self._digest_key)}, "region": {"S": self._region}},
                 **_update_expression(change),
             )
+
+
+def stored_key(key: str, digest_key: bytes) -> str:
+    """The key as it is in the table: that of a person as a digest of 160 bits."""
+    kind = key.partition("#")[0]
+    if kind not in PERSONAL:
+        return key
+    return f"{kind}#{blake2b(key.encode(), digest_size=20, key=digest_key).hexdigest()}"
 
 
 def _history(item: Mapping[str, Mapping[str, Any]]) -> History:

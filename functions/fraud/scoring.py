@@ -41,7 +41,7 @@ def score(
     verdict, complete = _said(charge, Facts(charge, histories), lists())
     decision = decide(row(charge, histories), model, verdict, complete, limits)
     if not counted(histories["card"], charge.payment_id, charge.at):
-        _count(charge, keys, profiles, table, decision.blocked)
+        _count(charge, keys, profiles, histories, table, decision.blocked)
     return decision
 
 
@@ -56,11 +56,13 @@ def _count(
     charge: Charge,
     keys: Mapping[str, str],
     profiles: Mapping[str, Mapping[str, History]],
+    histories: Mapping[str, History],
     table: ProfileTable,
     blocked: bool,
 ) -> None:
-    own = {key: profiles[key].get(table.region, NOTHING) for key in keys.values()}
+    own = {kind: profiles[key].get(table.region, NOTHING) for kind, key in keys.items()}
+    changes = remember(charge, own, histories, blocked)
     try:
-        table.write({key: remember(kind, own[key], charge, blocked) for kind, key in keys.items()})
+        table.write({keys[kind]: change for kind, change in changes.items()})
     except ProfilesUnavailable as error:
         logger.warning("charge not counted", extra={"payment_id": charge.payment_id, "reason": str(error)})

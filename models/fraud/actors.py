@@ -1,18 +1,21 @@
 """Who charges cards in the generated traffic.
 
-Legitimate: shoppers with habits (amount, hour, merchants, one or two cards and devices, now and then a new phone or
-a large purchase), one-time guests (from micropayments to expensive journeys), merchants that send no device or
-customer, kiosks (many cards on one device), gateways (a merchant's server that sends one fingerprint for all of its
-customers, in rushes), agencies (one customer that pays with a fresh card each time) and fleets (one card, dozens of
-charges an hour).
+Legitimate: shoppers with habits (amount, hour, merchants, one or two cards and devices, now and then a new phone, a
+journey abroad or a large purchase), one-time guests (from micropayments to expensive journeys), kiosks (many cards on
+one device), gateways (a merchant's server that sends one fingerprint for all of its customers, in rushes), agencies
+(one customer that pays with a fresh card each time) and fleets (one card, dozens of charges an hour).
 
-Fraud: card testing (many stolen cards tried on one device with small amounts, then used), stolen cards used for
-large amounts by new customers, account takeover (a known card and customer, a new device, unusual amounts), and
-stealthy fraud that keeps to ordinary amounts and can hardly be told.
+Fraud: card testing (many stolen cards tried on one device with small amounts, then used), stolen cards used for large
+amounts by new customers, account takeover (a known card and customer, a new device, unusual amounts), merchant
+compromise (for weeks, stolen cards are charged at one shop for its ordinary amounts), bust-out (an account behaves for
+weeks and then spends all it can), and stealthy fraud that keeps to ordinary amounts and can hardly be told.
+
+Where they are: a Contact. Networks are shared (households, carriers), and a few of the honest use a VPN.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -22,8 +25,27 @@ DAY = 86_400
 # Monday, 5 January 2026, 00:00 UTC.
 START = 1_767_571_200
 
+# Share of a shopper's purchases at a shop that is none of the habitual ones.
+ELSEWHERE = 0.15
+
 # Mean and deviation of the logarithm of cents: ordinary purchases, micropayments, journeys and electronics.
 GUESTS = ((8.3, 0.9), (5.7, 0.7), (11.3, 0.7))
+
+
+COUNTRIES = ("US", "GB", "DE", "FR", "CA", "BR", "IN", "RO")
+UP_TO = (0.5, 0.62, 0.72, 0.8, 0.88, 0.94, 0.98, 1.0)
+
+
+class Contact(NamedTuple):
+    """Where a charge comes from and says it comes from; a merchant may send less of it."""
+
+    email: str | None
+    ip: str | None
+    ip_country: str | None
+    billing_country: str | None
+
+
+UNKNOWN = Contact(None, None, None, None)
 
 
 class Draft(NamedTuple):
@@ -37,6 +59,27 @@ class Draft(NamedTuple):
     device: str | None
     pattern: str
     fraud: bool
+    contact: Contact = UNKNOWN
+
+
+def _country(random: np.random.Generator) -> str:
+    return COUNTRIES[bisect_right(UP_TO, random.random())]
+
+
+def _ip(random: np.random.Generator, country: str, home: str) -> str:
+    """A third of the charges come through a carrier's few addresses, the others from home."""
+    return f"{country}:carrier{random.integers(40)}" if random.random() < 0.33 else f"{country}:{home}"
+
+
+def _honest(random: np.random.Generator, name: str, country: str, abroad: str | None = None) -> Contact:
+    where = abroad or (_country(random) if random.random() < 0.03 else country)
+    return Contact(f"{name}@example.com", _ip(random, where, name), where, country)
+
+
+def _thief(random: np.random.Generator, name: str, billing: str) -> Contact:
+    """Half of the thieves use a proxy in the card's own country."""
+    where = billing if random.random() < 0.5 else _country(random)
+    return Contact(f"{name}@example.net", f"{where}:thief_{name}", where, billing)
 
 
 class Person(NamedTuple):
@@ -48,6 +91,7 @@ class Person(NamedTuple):
     merchants: tuple[str, ...]
     cards: int
     devices: int  # 0: the merchants send no device
+    country: str
 
     @classmethod
     def drawn(cls, random: np.random.Generator, number: int) -> Person:
@@ -62,6 +106,7 @@ class Person(NamedTuple):
             merchants=tuple(f"mer_{shop}" for shop in shops),
             cards=int(random.choice([1, 1, 2])),
             devices=int(random.choice([0, 1, 1, 1, 2])),
+            country=_country(random),
         )
 
     def card(self, random: np.random.Generator) -> str:
@@ -73,6 +118,11 @@ def _any_time(random: np.random.Generator, days: int) -> float:
     return START + random.random() * days * DAY
 
 
+def _any_shop(random: np.random.Generator) -> str:
+    """One of the established shops, or one of those that have just opened (see guest)."""
+    return f"mer_{random.integers(60)}" if random.random() < 0.6 else f"mer_n{random.integers(400)}"
+
+
 def _waking_hour(random: np.random.Generator, zone: int) -> float:
     return (random.normal(15, 4) + zone) % 24 * 3600
 
@@ -80,9 +130,12 @@ def _waking_hour(random: np.random.Generator, zone: int) -> float:
 def shopping(random: np.random.Generator, person: Person, days: int) -> Iterator[Draft]:
     """A person's purchases, at the hours and merchants of habit."""
     changes_phone = _any_time(random, days) if random.random() < 0.3 else np.inf
+    leaves, abroad = _any_time(random, days) if random.random() < 0.2 else np.inf, _country(random)
     for _ in range(random.poisson(person.per_day * days)):
         at = START + random.integers(days) * DAY + _waking_hour(random, person.zone)
         merchant = person.merchants[random.integers(len(person.merchants))]
+        if random.random() < ELSEWHERE:
+            merchant = f"mer_{random.integers(60)}"
         treat = random.choice([1, 1, 1, 1, 1, 1, 1, 1, 1, random.uniform(2, 12)])
         device = None
         if person.devices:
@@ -91,18 +144,21 @@ def shopping(random: np.random.Generator, person: Person, days: int) -> Iterator
         for again in range(random.choice([1, 1, 1, 1, 2])):
             amount = person.usual * treat * np.exp(random.normal(0, person.spread))
             card = person.card(random)
-            yield Draft(at + again * 400, amount, merchant, card, person.name, device, "shopping", False)
+            contact = _honest(random, person.name, person.country, abroad if leaves < at < leaves + 10 * DAY else None)
+            yield Draft(at + again * 400, amount, merchant, card, person.name, device, "shopping", False, contact)
 
 
 def guest(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
     """A new customer who buys once or a few times."""
     at = int(_any_time(random, days)) // DAY * DAY + _waking_hour(random, int(random.choice([0, 5, 8])))
-    merchant = f"mer_{random.integers(60)}"
+    # One in eight buys at a shop that has just opened.
+    merchant = f"mer_{random.integers(60)}" if random.random() < 0.875 else f"mer_n{number // 40}"
     device = f"g{number}" if random.random() < 0.7 else None
     customer = f"g{number}" if random.random() < 0.7 else None
+    contact = _honest(random, f"g{number}", _country(random))
     usual = np.exp(random.normal(*GUESTS[random.choice(len(GUESTS), p=(0.65, 0.2, 0.15))]))
     for again in range(random.choice([1, 1, 1, 2, 3])):
-        yield Draft(at + again * 300, usual, merchant, f"tok_g{number}", customer, device, "guest", False)
+        yield Draft(at + again * 300, usual, merchant, f"tok_g{number}", customer, device, "guest", False, contact)
 
 
 def kiosk(random: np.random.Generator, number: int, people: list[Person], days: int) -> Iterator[Draft]:
@@ -116,7 +172,8 @@ def kiosk(random: np.random.Generator, number: int, people: list[Person], days: 
             else f"tok_k{number}_{random.integers(1 << 40)}"
         )
         amount = np.exp(random.normal(usual, 0.6))
-        yield Draft(at, amount, f"mer_{number}", card, None, f"kiosk{number}", "kiosk", False)
+        contact = Contact(None, f"US:kiosk{number}", "US", None)
+        yield Draft(at, amount, f"mer_{number}", card, None, f"kiosk{number}", "kiosk", False, contact)
 
 
 def gateway(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
@@ -129,7 +186,8 @@ def gateway(random: np.random.Generator, number: int, days: int) -> Iterator[Dra
             at += random.exponential(pause)
             amount = np.exp(random.normal(8.3, 0.9))
             name = f"w{number}_{day}_{sale}"
-            yield Draft(at, amount, f"mer_w{number}", f"tok_{name}", name, f"server{number}", "gateway", False)
+            contact = Contact(f"{name}@example.com", f"DE:server{number}", "DE", _country(random))
+            yield Draft(at, amount, f"mer_w{number}", f"tok_{name}", name, f"server{number}", "gateway", False, contact)
 
 
 def agency(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
@@ -140,7 +198,10 @@ def agency(random: np.random.Generator, number: int, days: int) -> Iterator[Draf
             at += random.exponential(random.choice([20, 90, 600]))
             amount = np.exp(random.normal(9.0, 0.9))
             card = f"tok_a{number}_{day}_{booking}"
-            yield Draft(at, amount, f"mer_a{number}", card, f"agency{number}", f"desk{number}", "agency", False)
+            contact = Contact(f"agency{number}@example.com", f"GB:desk{number}", "GB", _country(random))
+            yield Draft(
+                at, amount, f"mer_a{number}", card, f"agency{number}", f"desk{number}", "agency", False, contact
+            )
 
 
 def fleet(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
@@ -153,36 +214,46 @@ def fleet(random: np.random.Generator, number: int, days: int) -> Iterator[Draft
         for _ in range(random.integers(10, 90)):
             at += random.exponential(random.choice([2, 30, 300]))
             amount = np.exp(random.normal(8.2, 0.2 + 0.1 * (number % 6)))
-            yield Draft(at, amount, f"mer_f{number}", card, customer, device, "fleet", False)
+            contact = Contact(f"{customer}@example.com", f"US:{customer}", "US", "US")
+            yield Draft(at, amount, f"mer_f{number}", card, customer, device, "fleet", False, contact)
 
 
 def testing(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
     """Stolen cards tried with small amounts from one device; those that work are used."""
-    at, merchant = _any_time(random, days), f"mer_{random.integers(60)}"
+    at, merchant = _any_time(random, days), _any_shop(random)
     pause = random.choice([3, 15, 60])
-    good = []
+    good, hideouts = [], random.integers(1, 4)
     for card in range(random.integers(8, 40)):
         at += random.exponential(pause)
         token, customer = f"tok_t{number}_{card}", f"t{number}_{card}" if number % 2 else None
         good += [token] * (random.random() < 0.2)
         amount = random.uniform(50, 600)
-        yield Draft(at, amount, merchant, token, customer, f"tester{number}", "testing", True)
+        contact = _tester(random, number, card, hideouts)
+        yield Draft(at, amount, merchant, token, customer, f"tester{number}", "testing", True, contact)
     for token in good:
         at += random.exponential(pause * 4)
         amount = random.uniform(20_000, 400_000)
-        yield Draft(at, amount, merchant, token, f"t{number}", f"tester{number}", "testing", True)
+        contact = _tester(random, number, 0, hideouts)
+        yield Draft(at, amount, merchant, token, f"t{number}", f"tester{number}", "testing", True, contact)
+
+
+def _tester(random: np.random.Generator, number: int, card: int, hideouts: int) -> Contact:
+    """A script: few addresses, an e-mail address for every card or one for all."""
+    name = f"t{number}_{card}" if number % 3 else f"t{number}"
+    return Contact(f"{name}@example.net", f"RO:t{number}_{random.integers(hideouts)}", "RO", _country(random))
 
 
 def stolen(random: np.random.Generator, number: int, people: list[Person], days: int) -> Iterator[Draft]:
     """A stolen card used for large amounts by a new customer."""
-    at, merchant = _any_time(random, days), f"mer_{random.integers(60)}"
+    at, merchant = _any_time(random, days), _any_shop(random)
     known = random.random() < 0.5
     token = people[random.integers(len(people))].card(random) if known else f"tok_s{number}"
     customer = f"s{number}" if random.random() < 0.7 else None
     device = f"s{number}" if random.random() < 0.8 else None
+    contact = _thief(random, f"s{number}", _country(random))
     for _ in range(random.integers(1, 6)):
         amount = np.exp(random.normal(12.3, 1.0))
-        yield Draft(at, amount, merchant, token, customer, device, "stolen", True)
+        yield Draft(at, amount, merchant, token, customer, device, "stolen", True, contact)
         at += random.exponential(900)
 
 
@@ -190,9 +261,12 @@ def takeover(random: np.random.Generator, number: int, people: list[Person], day
     """A customer's account and card used from a new device for unusual amounts."""
     person = people[random.integers(len(people))]
     at, merchant = _any_time(random, days), person.merchants[0]
+    contact = _thief(random, f"x{number}", person.country)
+    if random.random() < 0.6:  # the account's own address is left as it is
+        contact = contact._replace(email=f"{person.name}@example.com")
     for _ in range(random.integers(1, 5)):
         amount = person.usual * random.uniform(3, 25)
-        yield Draft(at, amount, merchant, person.card(random), person.name, f"x{number}", "takeover", True)
+        yield Draft(at, amount, merchant, person.card(random), person.name, f"x{number}", "takeover", True, contact)
         at += random.exponential(1200)
 
 
@@ -202,4 +276,33 @@ def stealthy(random: np.random.Generator, number: int, people: list[Person], day
     amount = person.usual * np.exp(random.normal(0.3, person.spread))
     device = f"q{number}" if random.random() < 0.6 else None
     merchant = f"mer_{random.integers(60)}"
-    yield Draft(_any_time(random, days), amount, merchant, person.card(random), f"q{number}", device, "stealthy", True)
+    at, card, contact = _any_time(random, days), person.card(random), _thief(random, f"q{number}", person.country)
+    yield Draft(at, amount, merchant, card, f"q{number}", device, "stealthy", True, contact)
+
+
+def compromise(random: np.random.Generator, number: int, people: list[Person], days: int) -> Iterator[Draft]:
+    """For two to four weeks stolen cards are charged at one shop, by strangers and for its ordinary amounts."""
+    first, merchant = _any_time(random, days), f"mer_{random.integers(60)}"
+    for theft in range(random.integers(60, 240)):
+        person = people[random.integers(len(people))]
+        name = f"c{number}_{theft}"
+        card = person.card(random) if random.random() < 0.5 else f"tok_{name}"
+        amount = np.exp(random.normal(8.3, 0.7))
+        device = name if random.random() < 0.7 else None
+        at = first + random.random() * random.uniform(14, 28) * DAY
+        yield Draft(at, amount, merchant, card, name, device, "compromise", True, _thief(random, name, person.country))
+
+
+def bust_out(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
+    """An account of invented identity: small and regular for weeks, then as much as goes in two days."""
+    end, name, merchant = _any_time(random, days), f"b{number}", f"mer_{random.integers(60)}"
+    usual, country, card = np.exp(random.normal(7.8, 0.4)), _country(random), f"tok_b{number}"
+    for _ in range(random.integers(8, 25)):
+        at = end - random.random() * 40 * DAY
+        contact = _honest(random, name, country)
+        amount = usual * np.exp(random.normal(0, 0.3))
+        yield Draft(at, amount, merchant, card, name, name, "building", False, contact)
+    for _ in range(random.integers(5, 15)):
+        at, elsewhere = end + random.random() * 2 * DAY, f"mer_{random.integers(60)}"
+        amount = usual * random.uniform(8, 40)
+        yield Draft(at, amount, elsewhere, card, name, name, "bust-out", True, _honest(random, name, country))

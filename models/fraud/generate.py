@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -15,44 +16,55 @@ from models.fraud.actors import DAY, START
 # Profiles of a platform that blocks: four frauds in five and one legitimate charge in 500 are stopped, at random.
 CAUGHT = 0.8
 WRONGLY_STOPPED = 0.002
+# Of the frauds that were let through this share is ever reported, after days of a gamma distribution (mean 13, a few
+# after more than 30); of legitimate charges a few are disputed all the same.
+REPORTED = 0.85
+DISPUTED = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much traffic: days, and numbers of each kind of actor or incident over all of them."""
 
-    days: int = 42
-    shoppers: int = 2_000
-    guests: int = 11_000
-    kiosks: int = 16
-    gateways: int = 12
-    agencies: int = 10
-    fleets: int = 10
-    testing: int = 70
-    stolen: int = 420
-    takeovers: int = 260
-    stealthy: int = 130
+    days: int = 63
+    shoppers: int = 1_600
+    guests: int = 16_000
+    kiosks: int = 10
+    gateways: int = 10
+    agencies: int = 8
+    fleets: int = 6
+    testing: int = 100
+    stolen: int = 600
+    takeovers: int = 380
+    stealthy: int = 200
+    compromises: int = 12
+    bust_outs: int = 90
 
 
 class Labelled(NamedTuple):
-    """A charge, the pattern it comes from, whether it is fraud, and whether a platform that blocks would have."""
+    """A charge, the pattern it comes from, whether it is fraud, whether a platform that blocks would have stopped it,
+    and the Unix second from which it is known as fraud (None: never)."""
 
     charge: Charge
     pattern: str
     fraud: bool
     stopped: bool
+    confirmed_at: int | None
 
 
 def generate(seed: int, scale: Scale | None = None) -> list[Labelled]:
     """All charges in order of time; deterministic in `seed` and `scale`."""
     random = np.random.default_rng(seed)
     size = scale or Scale()
-    drafts = sorted(draft for draft in _traffic(random, size) if draft.at < START + size.days * DAY)
-    luck = random.random(len(drafts))
-    return [_labelled(number, draft, luck[number]) for number, draft in enumerate(drafts)]
+    drafts = [draft for draft in _traffic(random, size) if START <= draft.at < START + size.days * DAY]
+    drafts.sort(key=lambda draft: draft.at)
+    luck = random.random((len(drafts), 2))
+    delays = (1 + random.gamma(2, 6, len(drafts))) * DAY
+    return [_labelled(number, draft, *luck[number], delays[number]) for number, draft in enumerate(drafts)]
 
 
-def _labelled(number: int, draft: actors.Draft, luck: float) -> Labelled:
+def _labelled(number: int, draft: actors.Draft, luck: float, fate: float, delay: float) -> Labelled:
+    email, ip, ip_country, billing_country = _sent(draft.merchant, draft.contact)
     charge = Charge(
         payment_id=f"pay_{number}",
         merchant=draft.merchant,
@@ -62,8 +74,25 @@ def _labelled(number: int, draft: actors.Draft, luck: float) -> Labelled:
         card=draft.card,
         customer=draft.customer,
         device=draft.device,
+        email=email,
+        ip=ip,
+        ip_country=ip_country,
+        billing_country=billing_country,
     )
-    return Labelled(charge, draft.pattern, draft.fraud, luck < (CAUGHT if draft.fraud else WRONGLY_STOPPED))
+    stopped = luck < (CAUGHT if draft.fraud else WRONGLY_STOPPED)
+    confirmed = not stopped and fate < (REPORTED if draft.fraud else DISPUTED)
+    return Labelled(charge, draft.pattern, draft.fraud, stopped, int(draft.at + delay) if confirmed else None)
+
+
+def _sent(merchant: str, contact: actors.Contact) -> actors.Contact:
+    """What the merchant sends: three in four send the e-mail address, the IP address, the billing country."""
+    silent = crc32(merchant.encode())
+    return actors.Contact(
+        contact.email if silent & 3 else None,
+        contact.ip if silent >> 2 & 3 else None,
+        contact.ip_country if silent >> 2 & 3 else None,
+        contact.billing_country if silent >> 4 & 3 else None,
+    )
 
 
 def _traffic(random: np.random.Generator, scale: Scale) -> Iterator[actors.Draft]:
@@ -88,3 +117,7 @@ def _traffic(random: np.random.Generator, scale: Scale) -> Iterator[actors.Draft
         yield from actors.takeover(random, number, people, scale.days)
     for number in range(scale.stealthy):
         yield from actors.stealthy(random, number, people, scale.days)
+    for number in range(scale.compromises):
+        yield from actors.compromise(random, number, people, scale.days)
+    for number in range(scale.bust_outs):
+        yield from actors.bust_out(random, number, scale.days)

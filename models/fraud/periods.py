@@ -14,7 +14,7 @@ from models.fraud.generate import Labelled, generate
 
 SEED = 20260105
 # Days: profiles fill, the model learns, the score is calibrated, and the rest is held out for evaluation.
-WARM_UP, LEARN, CALIBRATE = 7, 25, 32
+WARM_UP, LEARN, CALIBRATE = 28, 46, 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Period:
 def periods(seed: int = SEED) -> tuple[Period, Period, Period]:
     """Learning, calibration and held-out period of the generated traffic."""
     traffic = generate(seed)
-    rows = matrix((labelled.charge, labelled.stopped) for labelled in traffic)
+    rows = matrix((labelled.charge, labelled.stopped, labelled.confirmed_at) for labelled in traffic)
     day = np.array([(labelled.charge.at - START) // DAY for labelled in traffic])
     fraud = np.array([labelled.fraud for labelled in traffic])
     learn, calibrate, held_out = (

@@ -29,7 +29,7 @@ PARAMETERS: dict[str, Any] = {
     "num_leaves": 16,
     "min_data_in_leaf": 40,
     "lambda_l2": 5.0,
-    "feature_fraction": 0.8,
+    "feature_fraction": 0.6,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "seed": SEED,

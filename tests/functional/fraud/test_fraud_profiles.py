@@ -15,19 +15,20 @@ from moto import mock_aws
 
 from functions.fraud import app
 from functions.fraud.charge import Charge, entities
-from functions.fraud.features import NOTHING, remember, row
-from functions.fraud.history import HOUR, History, merged, window
+from functions.fraud.features import NAMES, NOTHING, remember, remember_fraud, row
+from functions.fraud.history import HOUR, HOURS, MINUTES, RINGS, History, merged, window
 from functions.fraud.model import Model, load_model
-from functions.fraud.profiles import ProfilesUnavailable, ProfileTable
+from functions.fraud.profiles import ProfilesUnavailable, ProfileTable, stored_key
 from functions.fraud.rules import Lists, card_attempts
 from functions.fraud.scoring import score
-from models.fraud.dataset import Memory
+from models.fraud.dataset import Memory, rows
 from models.fraud.generate import Scale, generate
 
 ROOT = Path(__file__).parents[3]
 REGIONS = ("us-east-1", "us-west-2")
 NOON = 1_795_435_200  # 23 November 2026, 12:00 UTC
 CHARGE = Charge("pay_1", "mer_1", 4200, "USD", NOON, "tok_1", "cus_1", "dev_1")
+PERSONAL = replace(CHARGE, email="a@example.com", ip="203.0.113.7", ip_country="US", billing_country="US", bin="424242")
 
 
 def no_lists() -> Lists:
@@ -91,12 +92,13 @@ def known(client: Any, key: str) -> History:
     return merged(table(client).read([key])[key].values())
 
 
-def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Model) -> None:
-    score(CHARGE, table(client), model, no_lists)
-    for key in entities(CHARGE).values():
+def test_a_charge_is_counted_for_all_that_it_tells_about(client: Any, model: Model) -> None:
+    score(PERSONAL, table(client), model, no_lists)
+    assert set(entities(PERSONAL)) == {"card", "merchant", "customer", "device", "ip", "email"}
+    for kind, key in entities(PERSONAL).items():
         history = known(client, key)
         assert (history.numbers["charges"], history.numbers["spent"], history.numbers["peak"]) == (1, 4200, 4200)
-        assert window(history, "h", NOON // HOUR, 24) == (1, 4200)
+        assert window(history, RINGS[kind][-1], NOON, 1) == (1, 4200)
     item = client.get_item(
         TableName="fraud-profiles", Key={"entity": {"S": "card#tok_1"}, "region": {"S": REGIONS[0]}}
     )["Item"]
@@ -105,7 +107,36 @@ def test_a_charge_is_counted_for_card_customer_and_device(client: Any, model: Mo
 
 def test_only_what_the_merchant_sent_is_written(client: Any, model: Model) -> None:
     score(replace(CHARGE, customer=None, device=None), table(client), model, no_lists)
-    assert client.scan(TableName="fraud-profiles")["Count"] == 1
+    items = client.scan(TableName="fraud-profiles")["Items"]
+    assert sorted(item["entity"]["S"] for item in items) == ["card#tok_1", "merchant#mer_1"]
+
+
+def test_addresses_count_strangers_only(client: Any, model: Model) -> None:
+    """A known customer with a known card costs no write for the IP and e-mail address; a new card of the same does."""
+    charges = [PERSONAL, replace(PERSONAL, payment_id="pay_2"), replace(PERSONAL, payment_id="pay_3", card="tok_2")]
+    counts = []
+    for charge in charges:
+        score(charge, table(client), model, no_lists)
+        counts.append([known(client, entities(PERSONAL)[kind]).numbers["charges"] for kind in ("ip", "email")])
+    assert counts == [[1, 1], [1, 1], [2, 2]]
+
+
+def test_nothing_in_the_table_tells_who_the_customer_is(client: Any, model: Model) -> None:
+    people = ("a@example.com", "203.0.113.7", "cus_1")
+    for region in REGIONS:
+        score(replace(PERSONAL, payment_id=f"pay_{region}"), table(client, region), model, no_lists)
+    items = client.scan(TableName="fraud-profiles")["Items"]
+    assert len(items) == 6 + 4  # the second charge is no stranger's
+    assert not [person for person in people if person in json.dumps(items)]
+    assert "a@example.com" not in repr(PERSONAL)
+    assert "203.0.113.7" not in repr(PERSONAL)
+
+
+def test_the_key_decides_the_digest_so_that_addresses_cannot_be_enumerated() -> None:
+    keys = entities(PERSONAL)
+    one, other = ({kind: stored_key(key, secret) for kind, key in keys.items()} for secret in (b"one", b"other"))
+    assert {kind for kind in keys if one[kind] != other[kind]} == {"customer", "ip", "email"}
+    assert all(len(key.encode()) <= 72 for key in one.values())
 
 
 def test_both_regions_count_together_and_write_apart(client: Any, model: Model) -> None:
@@ -127,7 +158,9 @@ def test_a_payment_scored_again_counts_once(client: Any, model: Model, second_re
 def test_the_same_payment_scored_concurrently_counts_once(client: Any) -> None:
     """Ten attempts that all read an empty profile: the condition on the write decides."""
     profiles = table(client)
-    changes = {key: remember(kind, NOTHING, CHARGE, False) for kind, key in entities(CHARGE).items()}
+    keys = entities(CHARGE)
+    nothing = dict.fromkeys(keys, NOTHING)
+    changes = {keys[kind]: change for kind, change in remember(CHARGE, nothing, nothing, False).items()}
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: profiles.write(changes), range(10)))
     for key in changes:
@@ -143,13 +176,15 @@ def test_concurrent_charges_are_all_counted(client: Any, model: Model) -> None:
         history = known(client, key)
         assert history.numbers["charges"] == 40
         assert history.numbers["spent"] == sum(charge.amount for charge in charges)
-        assert window(history, "m", NOON // 600, 6) == (40, history.numbers["spent"])
+    assert window(known(client, "card#tok_1"), MINUTES, NOON, 6) == (40, history.numbers["spent"])
 
 
 def _changes(profiles: ProfileTable, charge: Charge) -> dict[str, Any]:
     keys = entities(charge)
     read = profiles.read(keys.values())
-    return {key: remember(kind, read[key].get(REGIONS[0], NOTHING), charge, False) for kind, key in keys.items()}
+    own = {kind: read[key].get(profiles.region, NOTHING) for kind, key in keys.items()}
+    together = {kind: merged(read[key].values()) for kind, key in keys.items()}
+    return {keys[kind]: change for kind, change in remember(charge, own, together, False).items()}
 
 
 def test_concurrent_charges_after_a_quiet_day_are_all_counted(client: Any, model: Model) -> None:
@@ -160,25 +195,79 @@ def test_concurrent_charges_after_a_quiet_day_are_all_counted(client: Any, model
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda charge: profiles.write(_changes(profiles, charge)), charges))
     history = known(client, "card#tok_1")
-    assert window(history, "h", later // HOUR, 24)[0] == 20
+    assert window(history, HOURS, later, 24)[0] == 20
     assert f"h{NOON // HOUR}" not in history.numbers
     assert history.numbers["charges"] == 21
 
 
-def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
-    """A stream of generated traffic through the table and through memory gives the same rows."""
-    scale = Scale(3, shoppers=8, guests=5, kiosks=1, gateways=1, agencies=1, fleets=1, testing=1, stolen=2, takeovers=2)
-    memory, profiles = Memory(), table(client)
-    stream = generate(5, replace(scale, stealthy=1))[:250]
-    assert len({labelled.pattern for labelled in stream}) >= 5
-    for labelled in stream:
-        charge, keys = labelled.charge, entities(labelled.charge)
+class Served:
+    """The serving path over the table: two regions in turn, as scoring reads and writes it."""
+
+    def __init__(self, client: Any, regions: tuple[str, ...]) -> None:
+        self._tables = [table(client, region) for region in regions]
+        self._turn = 0
+
+    def _read(self, charge: Charge) -> tuple[dict[str, History], dict[str, History]]:
+        profiles, keys = self._tables[self._turn], entities(charge)
         read = profiles.read(keys.values())
-        served = row(charge, {kind: merged(read[key].values()) for kind, key in keys.items()})
-        assert repr(served) == repr(memory.features(charge))  # repr: NaN equals NaN
-        own = {kind: read[key].get(REGIONS[0], NOTHING) for kind, key in keys.items()}
-        profiles.write({key: remember(kind, own[kind], charge, labelled.stopped) for kind, key in keys.items()})
-        memory.count(charge, labelled.stopped)
+        own = {kind: read[key].get(profiles.region, NOTHING) for kind, key in keys.items()}
+        return own, {kind: merged(read[key].values()) for kind, key in keys.items()}
+
+    def features(self, charge: Charge) -> list[float]:
+        return row(charge, self._read(charge)[1])
+
+    def count(self, charge: Charge, blocked: bool) -> None:
+        self._write(charge, remember(charge, *self._read(charge), blocked))
+
+    def confirm(self, charge: Charge, at: int) -> None:
+        self._write(charge, remember_fraud(charge, *self._read(charge), at))
+
+    def _write(self, charge: Charge, changes: dict[str, Any]) -> None:
+        keys = entities(charge)
+        self._tables[self._turn].write({keys[kind]: change for kind, change in changes.items()})
+        self._turn = (self._turn + 1) % len(self._tables)
+
+
+def _same(one: list[float], other: list[float]) -> bool:
+    return repr([float(value) for value in one]) == repr([float(value) for value in other])  # repr: NaN equals NaN
+
+
+def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
+    """A stream of generated traffic, with labels that come late, through the table and through memory: the same rows,
+    value by value."""
+    scale = Scale(40, shoppers=2, guests=8, kiosks=0, gateways=0, agencies=0, fleets=0, testing=1, stolen=2,
+                  takeovers=2, stealthy=1, compromises=1, bust_outs=1)  # fmt: skip
+    stream = [(one.charge, one.stopped, one.confirmed_at, one.pattern) for one in generate(5, scale)]
+    stream = stream[:: len(stream) // 130 + 1] + [one for one in stream if one[3] in ("testing", "takeover")][:20]
+    stream.sort(key=lambda one: one[0].at)
+    told = [one[:3] for one in stream]
+    trained, served = list(rows(told, Memory())), list(rows(told, Served(client, REGIONS[:1])))
+    assert len({pattern for *_, pattern in stream}) >= 6
+    assert sum(at is not None for _, _, at in told) >= 10
+    for one, other in zip(trained, served, strict=True):
+        differing = [name for name, a, b in zip(NAMES, one, other, strict=True) if not _same([a], [b])]
+        assert differing == []
+    spoken = {name for one in trained for name, value in zip(NAMES, one, strict=True) if value == value and value}
+    assert len(spoken) > 0.8 * len(NAMES)
+
+
+def test_two_regions_serve_the_features_that_one_would(client: Any) -> None:
+    """Charges alternate between the regions; what the items say together is what one region alone would know."""
+    charges = [replace(PERSONAL, payment_id=f"pay_{i}", amount=1000 + 37 * i, card=f"tok_{i % 3}", at=NOON + 5000 * i)
+               for i in range(24)]  # fmt: skip
+    told = [(charge, False, charge.at + 86_400 if i % 9 == 0 else None) for i, charge in enumerate(charges)]
+    for one, other in zip(rows(told, Memory()), rows(told, Served(client, REGIONS)), strict=True):
+        assert _same(one, other)
+
+
+def test_a_confirmed_fraud_counts_once_however_often_it_is_told(client: Any) -> None:
+    served, thief = Served(client, REGIONS[:1]), replace(PERSONAL, payment_id="pay_9")
+    served.count(thief, False)
+    for hour in range(3):
+        served.confirm(thief, NOON + (24 + hour) * HOUR)
+    facts = dict(zip(NAMES, served.features(replace(PERSONAL, at=NOON + 48 * HOUR)), strict=True))
+    assert [facts[f"{kind}_frauds"] for kind in ("card", "customer", "device", "ip", "email")] == [1, 1, 1, 1, 1]
+    assert (facts["merchant_quiet_frauds_7d"], facts["card_new"]) == (1, 1)
 
 
 def test_a_missing_table_degrades_the_answer_and_raises_nothing(client: Any, model: Model) -> None:

@@ -48,9 +48,9 @@ def past(*charges: Charge, blocked: bool = False) -> dict[str, History]:
     """What profiles know after these charges."""
     known: dict[str, History] = {}
     for charge in charges:
-        for kind in entities(charge):
-            own = known.get(kind, History())
-            known[kind] = changed(own, remember(kind, own, charge, blocked))
+        own = {kind: known.get(kind, History()) for kind in entities(charge)}
+        for kind, change in remember(charge, own, own, blocked).items():
+            known[kind] = changed(own[kind], change)
     return known
 
 
