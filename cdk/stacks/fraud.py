@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import SecretValue, Stack
+from aws_cdk import Stack
 from constructs import Construct
 
 from cdk import names

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Settings:
     """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py.
     `profiles_budget_ms`: how long a charge waits for its profiles before it is scored without them.
-    `digest_key`: see profiles.py and listed.py; a secret. `country_database`: a file for country.py, None for the packaged one.
+    `digest_key`: see profiles.py and listed.py; a secret. `country_database`: a file for country.py, None for the
+    packaged one.
     """
 
     table: str
