@@ -14,6 +14,8 @@ Context values (``cdk synth --context name=value``):
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
 - ``alarm_email``: who is told of alarms; nobody by default
 - ``at_risk_limit``: minor units at risk in one run of reconciliation above which an alarm is raised (default 1,000,000)
+- ``country_layers``: JSON object, every region to the ARN of a Lambda layer version whose ``country.mmdb`` the fraud function
+  reads instead of the free file: a licensed database of countries in MaxMind's format
 - ``account``: AWS account; default is the account of the CLI's credentials
 """
 
@@ -180,6 +182,8 @@ class Config:
     """Minor units at risk in one run above which somebody is told at once."""
     card_attempts_per_hour: int
     """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
+    country_layers: dict[str, str]
+    """By region the layer with a licensed database of countries; empty where the free one is used."""
     profiles_budget_ms: int
     """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
 
@@ -266,6 +270,7 @@ def read(context: Context) -> Config:
         duckdb_threads=1 if local else 3,
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
+        country_layers=by_region(context, "country_layers", REGIONS),
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
     )
 

@@ -42,5 +42,5 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         card_attempts_per_hour=int(environment.get("CARD_ATTEMPTS_PER_HOUR", "100")),
         profiles_budget_ms=int(environment.get("PROFILES_BUDGET_MS", "150")),
         digest_key=environment.get("PROFILE_DIGEST_KEY", ""),
-        country_database=Path(environment["COUNTRY_DATABASE"]) if "COUNTRY_DATABASE" in environment else None,
+        country_database=Path(file) if (file := environment.get("COUNTRY_DATABASE")) else None,
     )

@@ -11,6 +11,9 @@ PRODUCTION_ACCOUNT = "123456789012"
 
 KEY_STORE = "pkcs11:token=hsm1;object=payments-kek?module-path=/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
 CLIENT_LAYER = "arn:aws:lambda:us-west-2:123456789012:layer:cloudhsm-client:3"
+COUNTRY_LAYERS = {
+    region: f"arn:aws:lambda:{region}:{PRODUCTION_ACCOUNT}:layer:countries:7" for region in ("us-east-1", "us-west-2")
+}
 RESTORED_GROUP = "sg-0123456789abcdef0"
 
 
@@ -29,6 +32,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         key_store=KEY_STORE,
         cloudhsm_client=json.dumps({"us-east-1": str(client), "us-west-2": CLIENT_LAYER}),
         cloudhsm_restored_group=RESTORED_GROUP,
+        country_layers=json.dumps(COUNTRY_LAYERS),
         alarm_email="oncall@example.com",
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cdk.config import FUNCTIONS, REGIONS
 from cdk.vault_rights import VAULT_RIGHTS
+from tests.infrastructure.conftest import COUNTRY_LAYERS
 from tests.infrastructure.synthesis import ROOT, Synthesized
 
 COMMON_SETTINGS = {"ENVIRONMENT", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
@@ -71,6 +72,18 @@ def test_only_the_local_cloud_is_lenient(production: Synthesized, local: Synthes
     assert setting(local, "payments-webhooks-deliver", "PRIVATE_ENDPOINTS_ALLOWED") == "true"
     assert "localhost" not in str(production.templates)
     assert "127.0.0.1" not in str(production.templates)
+
+
+def test_fraud_scoring_reads_the_licensed_countries_where_there_are_any(
+    production: Synthesized, local: Synthesized
+) -> None:
+    for region, arn in COUNTRY_LAYERS.items():
+        function = production.functions()[f"{region}/payments-fraud"]
+        assert arn in function["Layers"]
+        assert function["Environment"]["Variables"]["COUNTRY_DATABASE"] == "/opt/country.mmdb"
+    packaged = local.functions()["us-east-1/payments-fraud"]
+    assert packaged["Environment"]["Variables"]["COUNTRY_DATABASE"] == ""
+    assert "countries" not in str(packaged.get("Layers"))
 
 
 def test_the_vault_has_no_layer_of_the_platform(production: Synthesized) -> None:
