@@ -14,8 +14,8 @@ Context values (``cdk synth --context name=value``):
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
 - ``alarm_email``: who is told of alarms; nobody by default
 - ``at_risk_limit``: minor units at risk in one run of reconciliation above which an alarm is raised (default 1,000,000)
-- ``country_layers``: JSON object, every region to the ARN of a Lambda layer version whose ``country.mmdb`` the fraud function
-  reads instead of the free file: a licensed database of countries in MaxMind's format
+- ``country_layers``: JSON object, every region to the ARN of a Lambda layer version whose ``country.mmdb`` the
+  fraud function reads instead of the free file: a licensed database of countries in MaxMind's format
 - ``account``: AWS account; default is the account of the CLI's credentials
 """
 
