@@ -31,7 +31,7 @@ from functions.reconciliation.exchange import (
 from functions.reconciliation.matching import PARQUET, Part
 from functions.reconciliation.terms import Terms
 
-MOST_ROWS = 6_000_000
+MOST_ROWS = 24_000_000
 """Facts and lines of a share, new and kept: so many are joined within 3 GB."""
 
 Opened = Callable[[str], DuckDBPyConnection]
