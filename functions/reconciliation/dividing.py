@@ -1,7 +1,7 @@
 """A part that is too large for memory, matched share by share: what is compared is in one share, as it is in one part.
 
 A join that does not fit into memory goes to disk several times over. Divided first, by further bits of the same MD5,
-every row goes there once, and each share is joined in memory.
+every row goes there once, and each share is joined in memory, or nearly so.
 """
 
 from collections import Counter, defaultdict
@@ -32,7 +32,8 @@ from functions.reconciliation.matching import PARQUET, Part
 from functions.reconciliation.terms import Terms
 
 MOST_ROWS = 24_000_000
-"""Facts and lines of a share, new and kept: so many are joined within 3 GB."""
+"""Facts and lines of a share, new and kept. Up to so many, what a join within 3 GB puts on disk costs less than
+dividing (`bench.reconciliation`: 20 million are matched in 45 s whole, and in 84 s in four shares)."""
 
 Opened = Callable[[str], DuckDBPyConnection]
 """Opens a database of this name, with files of its own and all the memory there is: one share at a time uses it."""
