@@ -84,16 +84,26 @@ class DividedPart:
 
 @contextmanager
 def matching(
-    opened: Opened, directory: Path, inputs: Inputs, agreed: Terms, as_of: date, most_rows: int = MOST_ROWS
+    opened: Opened,
+    directory: Path,
+    inputs: Inputs,
+    agreed: Terms,
+    as_of: date,
+    most_rows: int = MOST_ROWS,
+    *,
+    consume: bool = False,
 ) -> Iterator[Part | DividedPart]:
-    """The matching of these files, divided if they have more rows than that; what is divided goes to the directory."""
+    """The matching of these files, divided if they have more rows than that; what is divided goes to the directory.
+
+    With `consume` the files are removed as soon as they are divided: a function's disk has no room for both.
+    """
     with ExitStack() as stack:
         connection = stack.enter_context(opened("0"))
         number = ceil(_count(connection, _files(inputs)) / most_rows)
         if number <= 1:
             yield Part(connection, inputs, agreed, as_of)
             return
-        shares = _divided(connection, directory, inputs, number)
+        shares = _divided(connection, directory, inputs, number, consume)
         connection.close()
         databases = [stack.enter_context(opened(str(share))) for share in range(number)]
         pairs = zip(databases, shares, strict=True)
@@ -134,13 +144,21 @@ def _sums(kind: Callable[..., Added], values: Iterable[Added], names: int) -> li
     return [kind(*key, *amounts) for key, amounts in ordered]
 
 
-def _divided(connection: DuckDBPyConnection, directory: Path, inputs: Inputs, number: int) -> list[Inputs]:
+def _divided(
+    connection: DuckDBPyConnection, directory: Path, inputs: Inputs, number: int, consume: bool
+) -> list[Inputs]:
     """The shares of the files."""
+
+    def spread(name: str, files: Sequence[Path], columns: dict[str, str], reference: str) -> list[list[Path]]:
+        found = _spread(connection, directory / name, files, columns, reference, number)
+        _remove(*files if consume else ())
+        return found
+
     batch = "CASE role WHEN 'member_copy' THEN 'batch:' || batch_ref ELSE network_ref END"
+    facts = spread("facts", inputs.facts, loading.FACT, "network_ref")
+    lines = spread("lines", inputs.lines, loading.LINE, batch)
     state = [file for file in (inputs.state_facts, inputs.state_lines) if file]
-    facts = _spread(connection, directory / "facts", inputs.facts, loading.FACT, "network_ref", number)
-    lines = _spread(connection, directory / "lines", inputs.lines, loading.LINE, batch, number)
-    kept = _spread(connection, directory / "state", state, rows.ALL, "network_ref", number)
+    kept = spread("state", state, rows.ALL, "network_ref")
     return [
         Inputs(facts[share], lines[share], state_lines=next(iter(kept[share]), None), resolutions=inputs.resolutions)
         for share in range(number)
