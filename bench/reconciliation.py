@@ -139,7 +139,7 @@ def _measured(what: str, directory: Path, memory: str) -> Measured:
 
 
 def _watch(directory: Path, over: threading.Event, most: list[int]) -> None:
-    """What is on disk, beside the input, twice a second. A file with two names is there once."""
+    """What is on disk, the fetched input included, twice a second. A file with two names is there once."""
     while not over.wait(0.5):
         sizes = {}
         for path in directory.rglob("*"):
@@ -151,15 +151,22 @@ def _watch(directory: Path, over: threading.Event, most: list[int]) -> None:
 
 def _match(directory: Path, made: Path, memory: str) -> None:
     outputs = Outputs(*(made / f"{name}.parquet" for name in ("results", "facts", "lines")))
-    inputs = Inputs([directory / "facts.parquet"], [directory / "lines.parquet"])
+    inputs = Inputs([_linked(directory / "facts.parquet", made)], [_linked(directory / "lines.parquet", made)])
 
     def opened(name: str) -> DuckDBPyConnection:
         return database.opened(made / "duckdb" / name, memory, _THREADS)
 
-    with dividing.matching(opened, made / "shares", inputs, terms.parse(None), AS_OF) as matching:
+    with dividing.matching(opened, made / "shares", inputs, terms.parse(None), AS_OF, consume=True) as matching:
         matching.run(outputs)
     with database.opened(made / "duckdb", memory, _THREADS) as connection:
         ageing.age(connection, outputs.results, None, made / "opened.parquet", str(AS_OF), [])
+
+
+def _linked(file: Path, made: Path) -> Path:
+    """The file as a function has it: fetched, and its own to remove."""
+    own = made / file.name
+    os.link(file, own)
+    return own
 
 
 def _files(directory: Path, made: Path, memory: str) -> None:
@@ -218,7 +225,7 @@ def _show_large(rows: int) -> None:
     print(f"measured: {rows:,} facts and as many lines of one part, {_THREADS} threads, DuckDB's limit {CAP}")
     print(f"  {one.seconds:,.0f} s, {one.cpu:,.0f} s of CPU, {2 * rows / one.seconds:,.0f} rows/s")
     print(f"  most memory, of the whole process: {one.memory / 1e9:.2f} GB")
-    print(f"  most disk, beside the input: {one.disk / 1e9:.1f} GB")
+    print(f"  most disk, the fetched input included: {one.disk / 1e9:.1f} GB")
     share = _DAY / _PARTS
     seconds = one.seconds * share / rows
     print(f"extrapolated: {_DAY:,} lines over {_PARTS} parts, {share:,.0f} each, in {_PARTS} functions at once")

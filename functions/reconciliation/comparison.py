@@ -74,7 +74,8 @@ def _compare(run: Run, part: int, directory: Path, inputs: Inputs, made: Outputs
         return intake.database_in(directory / name)
 
     agreed = terms.parse(store.read(store.TERMS))
-    with dividing.matching(opened, directory / "shares", inputs, agreed, date.fromisoformat(run.as_of)) as matching:
+    as_of = date.fromisoformat(run.as_of)
+    with dividing.matching(opened, directory / "shares", inputs, agreed, as_of, consume=True) as matching:
         matching.introduce(asking.known(run, part, matching.strangers()))
         matching.told(asking.disputes(run, part, matching.disputes()))
         return matching.run(made)

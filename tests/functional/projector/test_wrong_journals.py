@@ -42,9 +42,8 @@ def log():
 
 
 def alarms(log):
-    """The embedded metrics in the log, as CloudWatch would find them."""
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    return [line for line in lines if "_aws" in line]
+    return [line for line in lines if line["level"] == "CRITICAL"]
 
 
 def named():
@@ -63,7 +62,7 @@ def shard():
     return f"shard:{identifiers.merchant_shard(merchant(1)):03d}"
 
 
-def test_an_unbalanced_journal_is_counted_named_and_alarmed(tables, log):
+def test_an_unbalanced_journal_is_counted_named_and_alarmed(tables, log, capsys):
     wrong, good = unbalanced(1), item(journal(2))
 
     deliver([record(1, wrong), record(2, good)])
@@ -72,12 +71,12 @@ def test_an_unbalanced_journal_is_counted_named_and_alarmed(tables, log):
     name = f"{wrong['payment_id']}#capture"
     assert named() == {(shard(), "USD#2026-11-23"): name}
     (alarm,) = alarms(log)
-    assert alarm["level"] == "CRITICAL"
     assert alarm["journal"] == name
-    assert alarm["UnbalancedJournals"] == 1
-    (directive,) = alarm["_aws"]["CloudWatchMetrics"]
+    (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert metric["UnbalancedJournals"] == 1
+    (directive,) = metric["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "payments"
-    assert [metric["Name"] for metric in directive["Metrics"]] == ["UnbalancedJournals"]
+    assert [counted["Name"] for counted in directive["Metrics"]] == ["UnbalancedJournals"]
 
 
 def test_the_first_unbalanced_journal_of_a_shard_and_day_stays_named(tables):

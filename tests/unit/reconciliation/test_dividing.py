@@ -27,10 +27,12 @@ def shared(monkeypatch, tmp_path):
     def opened(name: str):
         return database.opened(tmp_path / f"duckdb-{next(number)}-{name}", "300MB", 1)
 
-    def divide(most_rows: int | None):
+    def divide(most_rows: int | None, consume: bool = False):
         def part(connection, inputs, agreed, as_of):
             place: Path = tmp_path / f"shares-{next(number)}"
-            made = stack.enter_context(dividing.matching(opened, place, inputs, agreed, as_of, most_rows))
+            made = stack.enter_context(
+                dividing.matching(opened, place, inputs, agreed, as_of, most_rows, consume=consume)
+            )
             shares.append(len(made._shares) if isinstance(made, dividing.DividedPart) else 1)
             return made
 
@@ -67,6 +69,18 @@ def test_shares_come_to_what_the_whole_comes_to(begin, shared, world, seed, most
     assert divided.told == whole.told
     assert divided.booked == whole.booked
     assert divided.claims == whole.claims
+
+
+@pytest.mark.parametrize("consume", [True, False])
+def test_files_are_removed_once_they_are_divided_only_where_they_are_to_be_consumed(begin, shared, tmp_path, consume):
+    paid = [payment(f"p{number}") for number in range(12)]
+    shares = shared(10, consume)
+
+    lines = [line(f"L{number}", "capture", 1000, one) for number, one in enumerate(paid)]
+    begin().run(AS_OF, [[fact(one, "capture", 1000, AS_OF) for one in paid]], [lines])
+
+    assert shares[0] > 2
+    assert bool(list(tmp_path.rglob("facts-0")) or list(tmp_path.rglob("lines-0"))) is not consume
 
 
 def test_a_batch_and_its_members_are_compared_though_their_payments_are_in_other_shares(begin, shared):

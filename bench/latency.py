@@ -1,0 +1,259 @@
+"""The charge path's latency on AWS, simulated: `python -m bench.latency [--rate N]`.
+
+A model, not a measurement: one cell (an account in a region) of the platform, its functions as pools of execution
+environments, its calls with the service times of `CALLS`. Prints p50 and p99 of a charge in steady state, and in the
+minute after the other region was lost, when the cell takes twice its load. Every assumption is a constant below, with
+where it comes from; docs/scale.md says what follows from it.
+"""
+
+import argparse
+import math
+import random
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import simpy
+
+RATE = 2_000
+"""Charges a second that a cell takes in steady state; twice that after a failover (docs/scale.md)."""
+
+BUDGET_P99_MS = 300
+"""The promise (DESIGN section 1)."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Milliseconds of a call as its caller sees it: the median, and the time that one in a hundred exceeds."""
+
+    p50: float
+    p99: float
+
+    def draw(self, chance: random.Random) -> float:
+        """A service time in seconds. Log-normal: the usual shape of service times, never below zero, a long tail."""
+        sigma = math.log(self.p99 / self.p50) / _Z99
+        return chance.lognormvariate(math.log(self.p50), sigma) / 1000
+
+
+_Z99 = 2.326
+"""The 99th percentile of the standard normal distribution."""
+
+CALLS = {
+    "gateway": Call(6, 20),
+    "invoke": Call(5, 18),
+    "express": Call(12, 40),
+    "transition": Call(2, 8),
+    "read": Call(3.5, 12),
+    "write": Call(5, 15),
+    "transaction": Call(11, 30),
+    "publish": Call(9, 35),
+}
+"""Assumed. AWS publishes no percentiles of these but for DynamoDB ("single-digit milliseconds"): `read` and `write` are
+that, a `transaction` is two rounds of it (prepare, commit; Idziorek et al., "Distributed transactions at scale in
+Amazon DynamoDB", USENIX ATC 2023). The others are what talks and blogs of AWS users report for warm paths: API
+Gateway's own overhead, Step Functions' per Lambda invocation, per start of an Express execution and per transition,
+EventBridge's PutEvents. Replace them by X-Ray's figures of a deployment before deciding by them."""
+
+CPU_MS = {"api": 3.0, "vault": 0.37, "fraud": 0.9, "ledger": 1.5}
+"""Measured by `bench` on this machine (vault, fraud with its features and model) or estimated from it (api, ledger):
+CPU of a warm call at a whole vCPU."""
+
+COLD_MS = {"api": 900, "vault": 1_100, "fraud": 700, "ledger": 700}
+"""Assumed: Lambda's own start of a Python environment (about 350 ms with layers) and the imports that `bench.imports`
+measures, half as fast again; the vault opens its key store, too."""
+
+BURST, SCALING = 1_000, 1_000 / 10
+"""Environments that Lambda adds to a function at once, and a second: 1,000 every 10 seconds, refilled all the time and
+never more (Lambda Developer Guide, "Concurrency scaling rate")."""
+
+FAILOVER_SECONDS = 30.0
+"""In which the other region's load arrives: health checks every 10 s, 3 failures, and a TTL of 60 s that clients'
+resolvers reach one after the other, evenly."""
+
+IDLE_SHARE = 1.1
+"""Environments that are warm, over the most that were busy at once: Lambda keeps them for minutes after a peak."""
+
+# What the saga asks, in order. What one function asks side by side is one step: the slowest counts.
+STEPS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "vault": (("read",), ("write",)),
+    "fraud": (("read", "read"), ("write", "write", "write", "write", "write")),
+    "ledger": (("transaction",),),
+}
+_TRANSITIONS = 7
+_WARM_UP, _STEADY = 3.0, 10.0
+
+
+@dataclass
+class Pool:
+    """A function's execution environments: a call takes a free one, or Lambda starts one for it. There are as many as
+    are asked for until `settle`."""
+
+    name: str
+    warm: int | None = None
+    busy: int = 0
+    most: int = 0
+    allowance: float = BURST
+    filled_at: float = 0.0
+    cold: int = 0
+
+    def settle(self) -> None:
+        """From now on only what is warm is free."""
+        self.warm = math.ceil(self.most * IDLE_SHARE)
+
+    def take(self, now: float) -> float | None:
+        """Seconds until there is an environment; None if the function is throttled."""
+        if self.warm is not None and self.busy >= self.warm:
+            self.allowance = min(BURST, self.allowance + (now - self.filled_at) * SCALING)
+            self.filled_at = now
+            if self.allowance < 1:
+                return None
+            self.allowance -= 1
+            self.warm += 1
+            self.cold += 1
+            self.busy += 1
+            return COLD_MS[self.name] / 1000
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        return 0.0
+
+    def give_back(self) -> None:
+        """The call is over."""
+        self.busy -= 1
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """How many charges, and their latencies in milliseconds."""
+
+    charges: int
+    p50: float
+    p99: float
+    p999: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, p99.9 {self.p999:.0f} ms"
+
+
+@dataclass
+class Seen:
+    """Seconds of each charge that was answered, by when it came: (arrival, latency)."""
+
+    charges: list[tuple[float, float]] = field(default_factory=list)
+    failed: int = 0
+
+    def percentiles(self, since: float, until: float) -> Percentiles:
+        """Of charges that came in this time."""
+        times = sorted(latency * 1000 for at, latency in self.charges if since <= at < until)
+        return Percentiles(len(times), *(times[int(len(times) * share)] for share in (0.5, 0.99, 0.999)))
+
+
+class Cell:
+    """A region's part of a cell in simpy's virtual time."""
+
+    def __init__(self, rate: float, chance: random.Random) -> None:
+        self.world = simpy.Environment()
+        self.seen = Seen()
+        self._rate, self._chance = rate, chance
+        self.pools = {name: Pool(name) for name in ("api", *STEPS)}
+
+    def run(self) -> None:
+        """Steady load, then the failover."""
+        self.world.process(self._arrivals())
+        self.world.run(until=_WARM_UP)
+        for pool in self.pools.values():
+            pool.settle()
+        self.world.run(until=_WARM_UP + _STEADY + FAILOVER_SECONDS + 5)
+
+    def _arrivals(self) -> Generator[Any, Any, None]:
+        while True:
+            yield self.world.timeout(self._chance.expovariate(self.load(self.world.now)))
+            self.world.process(self._charge())
+
+    def load(self, now: float) -> float:
+        """Charges a second: the cell's own, and after the loss of the other region more and more of the other's."""
+        moved = (now - _WARM_UP - _STEADY) / FAILOVER_SECONDS
+        return self._rate * (1 + min(1.0, max(0.0, moved)))
+
+    def _charge(self) -> Generator[Any, Any, None]:
+        start = self.world.now
+        yield self._after("gateway")
+        for step in self._saga():
+            if step is None:
+                self.seen.failed += 1
+                return
+            yield self.world.timeout(step) if isinstance(step, float) else self.world.process(step)
+        self.seen.charges.append((start, self.world.now - start))
+
+    def _saga(self) -> Generator[Any, Any, None]:
+        """The steps of a charge: seconds to wait, or processes."""
+        pool = self.pools["api"]
+        waiting = pool.take(self.world.now)
+        yield None if waiting is None else waiting + CPU_MS["api"] / 1000
+        yield self._draw("express")
+        for name in STEPS:
+            yield self._function(name)
+        yield self._draw("publish")
+        yield sum(self._draw("transition") for _ in range(_TRANSITIONS))
+        pool.give_back()
+
+    def _function(self, name: str) -> Generator[Any, Any, None]:
+        """One invocation from the saga; a throttled one is tried again, as the saga's Retry does."""
+        pool = self.pools[name]
+        yield self._after("invoke")
+        while (waiting := pool.take(self.world.now)) is None:
+            yield self.world.timeout(self._chance.uniform(0, 1))
+        yield self.world.timeout(waiting + CPU_MS[name] / 1000)
+        for calls in STEPS[name]:
+            yield self.world.timeout(max(self._draw(call) for call in calls))
+        pool.give_back()
+
+    def _draw(self, call: str) -> float:
+        return CALLS[call].draw(self._chance)
+
+    def _after(self, call: str) -> Any:
+        return self.world.timeout(self._draw(call))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Latencies in steady state and while the other region's load arrives, and of the worst second of that; cold
+    starts of the whole run, and charges that a throttled API function failed."""
+
+    steady: Percentiles
+    failover: Percentiles
+    worst_second_p99: float
+    cold: int
+    failed: int
+
+
+def figures(rate: float = RATE, seed: int = 1) -> Figures:
+    """What the model says of a cell of this load."""
+    cell = Cell(rate, random.Random(seed))
+    cell.run()
+    lost, seen = _WARM_UP + _STEADY, cell.seen
+    seconds = [seen.percentiles(lost + second, lost + second + 1).p99 for second in range(int(FAILOVER_SECONDS))]
+    return Figures(
+        seen.percentiles(_WARM_UP, lost),
+        seen.percentiles(lost, lost + FAILOVER_SECONDS),
+        max(seconds),
+        sum(pool.cold for pool in cell.pools.values()),
+        seen.failed,
+    )
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench.latency", description="The charge path on AWS, simulated.")
+    parser.add_argument("--rate", type=float, default=RATE, help="charges a second of a cell in steady state")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    found = figures(asked.rate, asked.seed)
+    print(f"simulated, assumptions in bench/latency.py: a cell of {asked.rate:,.0f} charges a second")
+    print(f"  steady: {found.steady} (promised: p99 {BUDGET_P99_MS} ms)")
+    print(f"  while the load doubles within {FAILOVER_SECONDS:.0f} s: {found.failover}")
+    print(f"    p99 of the worst second: {found.worst_second_p99:.0f} ms")
+    print(f"  {found.cold:,} cold starts, {found.failed:,} charges failed by throttling")
+
+
+if __name__ == "__main__":
+    main()

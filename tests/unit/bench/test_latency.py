@@ -1,0 +1,42 @@
+"""The latency model: what it draws, how Lambda's pools fill, and that a run can be repeated."""
+
+import random
+import statistics
+
+import pytest
+
+from bench.latency import BURST, CALLS, COLD_MS, SCALING, Call, Pool, figures
+
+
+@pytest.mark.parametrize("call", CALLS.values())
+def test_draws_have_the_stated_percentiles(call: Call) -> None:
+    chance = random.Random(7)
+    drawn = sorted(call.draw(chance) * 1000 for _ in range(20_000))
+    assert statistics.median(drawn) == pytest.approx(call.p50, rel=0.03)
+    assert drawn[int(len(drawn) * 0.99)] == pytest.approx(call.p99, rel=0.1)
+
+
+def test_lambda_starts_a_burst_of_environments_at_once_and_then_so_many_a_second() -> None:
+    pool = Pool("api")
+    pool.settle()
+    waits = [pool.take(now=0.0) for _ in range(BURST + 5)]
+    assert waits == [COLD_MS["api"] / 1000] * BURST + [None] * 5
+    assert [pool.take(now=1.0) is None for _ in range(int(SCALING) + 1)] == [False] * int(SCALING) + [True]
+
+
+def test_what_was_busy_is_warm_and_no_more() -> None:
+    pool = Pool("fraud")
+    for _ in range(10):
+        pool.take(0.0)
+    pool.settle()
+    for _ in range(10):
+        pool.give_back()
+    assert [pool.take(1.0) for _ in range(12)] == [0.0] * 11 + [COLD_MS["fraud"] / 1000]
+
+
+def test_doubling_the_load_costs_cold_starts_and_the_same_seed_tells_the_same() -> None:
+    found = figures(rate=50)
+    assert found == figures(rate=50)
+    assert found.cold > 0
+    assert found.failover.charges > 2 * found.steady.charges
+    assert found.failover.p999 > found.steady.p99
