@@ -104,7 +104,7 @@ class OperationsStack(Stack):
         return function
 
     def _let_read_models(self, function: PaymentsFunction) -> None:
-        """It reads what training wrote, and is told what is not there. It writes nothing: a model comes from training."""
+        """It reads what training wrote, and is told what is not there. It writes none: models come from training."""
         bucket = names.fraud_models_arn(self)
         function.allow(("s3:ListBucket",), bucket)
         objects = [f"{bucket}/{prefix}*" for prefix in ("models/", "reports/")]
