@@ -136,7 +136,7 @@ def fraud_models(scope: Construct, region: str | None = None) -> str:
 
 
 def fraud_models_arn(scope: Construct, region: str | None = None) -> str:
-    """ARN of the bucket of fraud models."""
+    """ARN of the bucket of fraud models, by default in the scope's region."""
     return f"arn:{Stack.of(scope).partition}:s3:::{fraud_models(scope, region)}"
 
 

@@ -25,10 +25,10 @@ Champion = Annotated[
     str | None, typer.Option(help="Only if this version scores charges; by default the one that does now.")
 ]
 
-MUCH, SOME = 0.2, 0.1
-"""PSI from which a feature's distribution counts as another one, and as on its way there: the usual rule of thumb."""
+SHIFTED, CHANGED = 0.25, 0.1
+"""PSI above which a feature's distribution counts as another one, and as on its way there (training's own limits)."""
 
-_REPORT = ("id", "at", "champion", "challenger", "outcome", "reason")
+_REPORT = ("id", "champion", "challenger", "result", "reasons")
 
 
 @models.command("list")
@@ -48,7 +48,8 @@ def listed(
     _say(f"shipped   {found['shipped']}")
     table = Table(*_REPORT, title="Training")
     for report in found["data"]:
-        shown = report if report["readable"] else {**report, "outcome": "cannot be read"}
+        shown = {**report, "reasons": "; ".join(map(str, report.get("reasons") or ()))}
+        shown |= {} if report["readable"] else {"result": "cannot be read"}
         table.add_row(*("" if shown.get(name) is None else str(shown[name]) for name in _REPORT))
     console.print(table)
 
@@ -88,11 +89,10 @@ def rollback(
 def drift(region: Where = REGIONS[0], in_aws: Aws = False) -> None:
     """How far charges are from those that the champion learned from: PSI per feature, by the newest report."""
     with api_of(region, in_aws) as api:
-        report = _newest_drift(api)
+        report, found = _newest_drift(api)
     table = Table("feature", "PSI", "", title=f"{report['id']}, against {report.get('champion')}")
-    known = {feature: psi for feature, psi in report["drift"].items() if isinstance(psi, int | float)}
-    for feature, psi in sorted(known.items(), key=lambda found: (-found[1], found[0])):
-        table.add_row(feature, f"{psi:.3f}", "much" if psi >= MUCH else "some" if psi >= SOME else "")
+    for feature, psi in sorted(found.items(), key=lambda one: (-one[1], one[0])):
+        table.add_row(feature, f"{psi:.3f}", "shifted" if psi > SHIFTED else "changed" if psi > CHANGED else "")
     console.print(table)
 
 
@@ -125,11 +125,15 @@ def _switch(path: str, champion: str | None, reason: str, key: str | None, regio
             raise Refused(f"{error}\nThe same request again: --champion {seen} --key {key}") from None
 
 
-def _newest_drift(api: Operations) -> Item:
+def _newest_drift(api: Operations) -> tuple[Item, dict[str, float]]:
+    """The newest report that has any, and its PSI by feature. Raises `Refused`."""
     for report in api.fraud("models"):
-        if isinstance(report.get("drift"), Mapping) and report["drift"]:
-            return report
-    raise Refused("no report of training says anything of drift yet")
+        features: Any = report
+        for name in ("steps", "learn", "drift", "features"):
+            features = features.get(name) if isinstance(features, Mapping) else None
+        if isinstance(features, Mapping) and features:
+            return report, {name: psi for name, psi in features.items() if isinstance(psi, int | float)}
+    raise Refused("no report of training in this region says anything of drift")
 
 
 def _report(api: Operations, run: Any) -> Item | None:

@@ -55,14 +55,10 @@ def reports(limit: int, cursor: Cursor | None) -> Page[tuple[str, Json | None]]:
 
 
 def _runs() -> list[str]:
-    """All runs that have a report, the newest first. One a day: a few hundred a year."""
+    """All runs that have a report, the newest first: their names sort by time. One a day: a few hundred a year."""
     pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=_bucket(), Prefix=REPORTS)
-    found = [(item["LastModified"], item["Key"]) for page in pages for item in page.get("Contents", ())]
-    return [
-        key.removeprefix(REPORTS).removesuffix(".json")
-        for _, key in sorted(found, reverse=True)
-        if key.endswith(".json")
-    ]
+    keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    return [key.removeprefix(REPORTS).removesuffix(".json") for key in reversed(keys) if key.endswith(".json")]
 
 
 def _content(key: str) -> bytes | None:

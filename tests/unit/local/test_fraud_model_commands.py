@@ -24,9 +24,10 @@ MODELS = {"champion": CHAMPION, "shadow": None, "shipped": "m_0", "data": [], "h
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:payments-fraud-training:by-hand-1"
 
 
-def report(run, **changes):
-    return {"id": run, "readable": True, "at": "then", "champion": "m_2", "challenger": "m_3", "outcome": "refused",
-            "reason": "worse", "drift": None, **changes}  # fmt: skip
+def report(run, drift=None, **changes):
+    learn = {"learn": {"gate": {"overall": {}}, "drift": {"rows": 9, "features": drift}}}
+    return {"id": run, "readable": True, "champion": "m_2", "challenger": "m_3", "result": "refused",
+            "reasons": ["overall: worse", "new card: worse"], "steps": learn, **changes}  # fmt: skip
 
 
 @pytest.fixture
@@ -99,7 +100,8 @@ def test_the_list_says_what_is_asked_and_what_training_did(run):
     assert dict(asked.url.params) == {"limit": "2"}
     for told in ("champion  m_2 since 2026-11-28T03:00:00.000Z by training", "previous  m_1", "shadow    m_3", "m_0"):
         assert told in result.output
-    assert "refused" in result.output and "cannot be read" in result.output
+    assert "refused" in result.output and "overall: worse; new card: worse" in result.output
+    assert "cannot be read" in result.output
 
 
 def test_where_nothing_was_promoted_the_list_says_so(run):
@@ -120,14 +122,15 @@ def test_drift_is_that_of_the_newest_report_that_has_any_the_worst_first(run):
     drifted = report("r_1", drift={"hour": 0.05, "amount_log": 0.31, "card_new": 0.12, "broken": None})
     unreadable = {"id": "r_2", "object": "fraud_training_report", "readable": False}
     older = report("r_0", drift={"weekday": 9})
-    page = {**MODELS, "data": [report("r_3"), unreadable, drifted, older]}
+    strange = [report("r_5", steps=[]), report("r_4", steps={"learn": None})]
+    page = {**MODELS, "data": [*strange, report("r_3"), unreadable, drifted, older]}
     result, _ = run("drift", answers=((200, page),))
 
     assert result.exit_code == 0
     lines = [line for line in result.output.splitlines() if "0." in line]
     assert [line.replace("│", " ").split() for line in lines] == [
-        ["amount_log", "0.310", "much"],
-        ["card_new", "0.120", "some"],
+        ["amount_log", "0.310", "shifted"],
+        ["card_new", "0.120", "changed"],
         ["hour", "0.050"],
     ]
     assert "r_1" in result.output
@@ -180,7 +183,7 @@ def states(monkeypatch):
 
 def test_training_is_started_and_its_report_is_shown(run, states):
     found = states()
-    result, _ = run("retrain", answers=((200, {**MODELS, "data": [report("r_2"), report("r_1", gate={"passed": 1})]}),))
+    result, _ = run("retrain", answers=((200, {**MODELS, "data": [report("r_2"), report("r_1", drift={"hour": 1})]}),))
 
     assert result.exit_code == 0, result.output
     assert found.started[0]["stateMachineArn"] == "arn:machine" and found.started[0]["input"] == "{}"
@@ -189,11 +192,11 @@ def test_training_is_started_and_its_report_is_shown(run, states):
         "Learn",
         "Shadow",
     ], "each step once"
-    assert '"gate"' in result.output and '"r_1"' in result.output
+    assert '"hour"' in result.output and '"r_1"' in result.output
 
 
 def test_a_run_without_a_report_shows_what_it_answered(run, states):
-    states(output='{"run": "r_9", "outcome": "nothing_to_learn"}')
+    states(output='{"run": "r_9", "result": "nothing_to_learn"}')
     assert "nothing_to_learn" in run("retrain")[0].output
 
 
