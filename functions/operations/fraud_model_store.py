@@ -23,7 +23,7 @@ _ABSENT = frozenset({"NoSuchKey", "404"})
 _READERS = 10
 """Reports of a page that are read at the same time: as many connections as a client keeps."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 """Versions and runs: nothing that leads out of its prefix."""
 
 

@@ -128,6 +128,7 @@ def test_a_challenger_is_trained_judged_promoted_asked_and_rolled_back(cloud, cl
     assert (told["champion"]["version"], told["champion"]["previous"]) == (shadow["version"], shipped)
     shown = json.loads(cli("fraud", "models", "show", shadow["version"], "--region", region).stdout)
     assert shown["champion"] and shown["model"]["sha256"] and shown["report"]["steps"]["learn"]["gate"]
+    assert "shifted" in cli("fraud", "drift", "--region", region).stdout, "these charges are not what it learned from"
     until(lambda: model_of(cloud, charged(cloud)) == shadow["version"], SEEN_IN, "a charge scored by the new champion")
 
     back = json.loads(cli("fraud", "models", "rollback", "--reason", "a test", "--region", region).stdout)
