@@ -129,6 +129,17 @@ def settlement_store_arn(scope: Construct, region: str | None = None) -> str:
     return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope, region)}"
 
 
+def fraud_models(scope: Construct, region: str | None = None) -> str:
+    """Name of the bucket of fraud models, by default in the scope's region."""
+    stack = Stack.of(scope)
+    return f"payments-fraud-models-{stack.account}-{region or stack.region}"
+
+
+def fraud_models_arn(scope: Construct, region: str | None = None) -> str:
+    """ARN of the bucket of fraud models, by default in the scope's region."""
+    return f"arn:{Stack.of(scope).partition}:s3:::{fraud_models(scope, region)}"
+
+
 def alarm_topic_arn(scope: Construct) -> str:
     """ARN of the topic that alarms go to, in the scope's region."""
     return _arn(scope, "sns", ALARM_TOPIC, arn_format=ArnFormat.NO_RESOURCE_NAME)

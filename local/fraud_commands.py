@@ -1,4 +1,4 @@
-"""`payments fraud …`: lists and rules of fraud scoring, and what a rule would have done."""
+"""`payments fraud …`: lists and rules of fraud scoring, what a rule would have done, and models."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from local import fraud_model_commands
 from local.client import new_key
 from local.discrepancy_commands import Aws, Key, Where, api_of
 from local.ledger import Refused
@@ -15,11 +16,14 @@ from local.operations import Item
 from local.settings import REGIONS
 from local.shown import console
 
-app = typer.Typer(help="Fraud scoring: lists, rules, back-tests.", no_args_is_help=True)
+app = typer.Typer(help="Fraud scoring: lists, rules, back-tests, models.", no_args_is_help=True)
 lists = typer.Typer(help="What is blocked, reviewed or allowed by its name.", no_args_is_help=True)
 rules = typer.Typer(help="Limits, and the guard against card testing.", no_args_is_help=True)
 app.add_typer(lists, name="lists")
 app.add_typer(rules, name="rules")
+app.add_typer(fraud_model_commands.models, name="models")
+app.command()(fraud_model_commands.drift)
+app.command()(fraud_model_commands.retrain)
 
 Scope = Annotated[str, typer.Option(help="`global`, or a merchant's id.")]
 Type = Annotated[str, typer.Argument(help="bin, card, country, customer, device, email or ip.")]

@@ -37,7 +37,7 @@ class Operations:
         return self._pages("/reviews", filters)
 
     def fraud(self, kind: str, **filters: Any) -> Iterator[Item]:
-        """Entries of `lists`, or `rules`, of fraud scoring, page by page. Raises `Refused`."""
+        """Entries of `lists`, or `rules`, or reports of `models`, of fraud scoring, page by page. Raises `Refused`."""
         return self._pages(f"/fraud/{kind}", filters)
 
     def fraud_one(self, path: str, scope: str) -> Item:
@@ -47,6 +47,19 @@ class Operations:
     def fraud_change(self, method: str, path: str, scope: str, body: Mapping[str, Any], key: str) -> Item:
         """`PUT` or `DELETE` an entry, `PUT` a rule; the same key again does nothing again. Raises `Refused`."""
         return self._send(method, f"/fraud/{path}", {"scope": scope}, body=body, key=key)
+
+    def models(self, limit: int) -> Item:
+        """Which models score charges, and the newest reports of training. Raises `Refused`."""
+        return self._send("GET", "/fraud/models", {"limit": limit})
+
+    def model(self, version: str) -> Item:
+        """What is known of a model. Raises `Refused`."""
+        return self._send("GET", f"/fraud/models/{version}")
+
+    def switch_model(self, path: str, champion: str, reason: str, key: str) -> Item:
+        """`<version>/promote`, or `rollback` to the one before, if `champion` scores charges; the same key again does
+        nothing again. Raises `Refused`."""
+        return self._send("POST", f"/fraud/models/{path}", body={"champion": champion, "reason": reason}, key=key)
 
     def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}

@@ -8,6 +8,7 @@ workers run under the venv's interpreter, which has every dependency already.
 import atexit
 import functools
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,11 @@ class BundleError(RuntimeError):
 def function_code(folder: str, *, models: bool = False) -> lambda_.Code:
     """The bundle of ``functions/<folder>``, under its full path; with the fraud model's files if asked for."""
     return lambda_.Code.from_asset(str(stage_function(folder, models=models)))
+
+
+def shipped_model() -> str:
+    """Version of the fraud model that is in the fraud function's bundle."""
+    return str(json.loads(_existing("models/fraud/model.json").read_text())["version"])
 
 
 def domain_code() -> lambda_.Code:

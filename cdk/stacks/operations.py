@@ -9,6 +9,7 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import REGIONS, Config
+from cdk.constructs import bundles
 from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
 from cdk.constructs.nag import acknowledge
@@ -72,6 +73,8 @@ class OperationsStack(Stack):
                 "RECONCILIATION_PARTS": str(self._config.reconciliation_parts),
                 "BOOK_FUNCTION": names.BOOK,
                 "FRAUD_RULES_TABLE": names.FRAUD_RULES,
+                "FRAUD_MODELS_BUCKET": names.fraud_models(self),
+                "SHIPPED_MODEL": bundles.shipped_model(),
                 "COMMAND_FUNCTION": names.COMMAND,
                 "PAYMENTS_TABLE": names.PAYMENTS,
                 "PROFILE_DIGEST_KEY": digest_key(self._config),
@@ -90,6 +93,7 @@ class OperationsStack(Stack):
         # Of payments it reads; what is decided about them the ledger's own function writes.
         function.allow(("dynamodb:BatchGetItem", "dynamodb:GetItem"), names.table_arn(self, names.PAYMENTS))
         function.allow(("dynamodb:Query",), names.index_arn(self, names.PAYMENTS, names.REVIEW_INDEX))
+        self._let_read_models(function)
         allow_finding(function, home)
         allow_objects(function, ("s3:GetObject",), "runs/", region=home)
         allow_objects(function, ("s3:PutObject",), "resolutions/", region=home)
@@ -98,3 +102,13 @@ class OperationsStack(Stack):
             *(names.function_arn(self, called, region) for called in (names.BOOK, names.COMMAND) for region in REGIONS),
         )
         return function
+
+    def _let_read_models(self, function: PaymentsFunction) -> None:
+        """It reads what training wrote, and is told what is not there. It writes none: models come from training."""
+        bucket = names.fraud_models_arn(self)
+        function.allow(("s3:ListBucket",), bucket)
+        objects = [f"{bucket}/{prefix}*" for prefix in ("models/", "reports/")]
+        function.allow(("s3:GetObject",), *objects)
+        for resource in objects:
+            reason = "the objects below a prefix, and no others"
+            acknowledge(function.role, f"AwsSolutions-IAM5[Resource::{resource}]", reason)

@@ -109,25 +109,8 @@ def entry_not_found() -> NotFound:
     return NotFound("fraud_list_entry_not_found", "There is no such entry in this list.")
 
 
-def _carry_out(
-    change: Change, after: Callable[[Item | None], Item], shown: Callable[[Item], dict[str, Any]], kind: str | None
-) -> Answered:
-    if answered := _replay(change):
-        return answered
-    before = fraud_table.read(change.scope, change.entry)
-    item = after(before)
-    answer = shown({**item, "scope": change.scope})
-    try:
-        fraud_table.write(change, before, item, answer, kind)
-    except Overtaken:
-        if answered := _replay(change):
-            return answered
-        sentence = "Somebody else changed it at this moment; nothing was done. Look at it again."
-        raise Busy("fraud_list_changed", sentence) from None
-    return Answered(answer)
-
-
-def _replay(change: Change) -> Answered | None:
+def replay(change: Change) -> Answered | None:
+    """The answer to an earlier request with the same key; None when there was none. Raises `IdempotencyKeyReused`."""
     marker = fraud_table.marker(change.key)
     if marker is None:
         return None
@@ -136,6 +119,24 @@ def _replay(change: Change) -> Answered | None:
             "idempotency_key_reused", "This idempotency key was used with another request.", param="Idempotency-Key"
         )
     return Answered(msgspec.json.decode(marker["answer"]), replayed=True)
+
+
+def _carry_out(
+    change: Change, after: Callable[[Item | None], Item], shown: Callable[[Item], dict[str, Any]], kind: str | None
+) -> Answered:
+    if answered := replay(change):
+        return answered
+    before = fraud_table.read(change.scope, change.entry)
+    item = after(before)
+    answer = shown({**item, "scope": change.scope})
+    try:
+        fraud_table.write(change, before, item, answer, kind)
+    except Overtaken:
+        if answered := replay(change):
+            return answered
+        sentence = "Somebody else changed it at this moment; nothing was done. Look at it again."
+        raise Busy("fraud_list_changed", sentence) from None
+    return Answered(answer)
 
 
 def _signed(change: Change, before: Item | None) -> Item:

@@ -62,6 +62,19 @@ class Remove(Body, frozen=True):
     reason: Text
 
 
+class Switch(Body, frozen=True):
+    """Which model scored charges when it was decided that another one shall, and why."""
+
+    champion: Text
+    reason: Text
+
+
+class Promoted(Switch, frozen=True):
+    """The same, with the version that is promoted, which the path has."""
+
+    version: str
+
+
 class PutRule(Body, frozen=True):
     """A rule as it shall be from now on, and why."""
 

@@ -81,17 +81,33 @@ def write(change: Change, before: Item | None, after: Mapping[str, Any], answer:
     Raises `Overtaken`, and `Busy` when others write the same item at this moment.
     """
     version = before.get("version", 0) if before else 0
+    item = _put(change.scope, change.entry, {**after, "version": version + 1}, _held(before, ("version",)))
+    uses = [_put(change.scope, f"uses#{kind}", {})] if kind else []
+    _transact([*_noted(change, before, after, answer), item, *uses], "fraud_list_busy")
+
+
+def point(change: Change, before: Item | None, after: Mapping[str, Any], answer: Item) -> None:
+    """Write the item that names a model and was read as `before`: if it names the same one, since the same time.
+
+    Raises `Overtaken`, and `Busy` when others write it at this moment.
+    """
+    item = _put(change.scope, change.entry, after, _held(before, ("version", "since")))
+    _transact([*_noted(change, before, after, answer), item], "fraud_model_busy")
+
+
+def _noted(change: Change, before: Item | None, after: Mapping[str, Any], answer: Item) -> list[Item]:
+    """The idempotency key with its answer, and who did what."""
     noted = {"of": change.entry, "by": change.by, "at": change.at, "what": change.name, "key": change.key}
     noted |= {"request": _json(change.request), "before": _json(before), "after": _json(after)}
     until = int((datetime.now(UTC) + timedelta(days=KEY_DAYS)).timestamp())
     asked = {"fingerprint": change.fingerprint, "answer": _json(answer), "expires_at": until}
-    written = [
-        _put(f"key#{change.key}", "-", asked, "attribute_not_exists(entry)"),
+    return [
+        _put(f"key#{change.key}", "-", asked, _held(None, ())),
         _put(change.scope + _AUDIT, f"{change.entry}#{change.at}#{change.key}", noted),
-        _put(change.scope, change.entry, {**after, "version": version + 1}, _unchanged(before), version),
     ]
-    if kind:
-        written.append(_put(change.scope, f"uses#{kind}", {}))
+
+
+def _transact(written: list[Item], busy: str) -> None:
     try:
         client("dynamodb").transact_write_items(TransactItems=written)
     except ClientError as error:
@@ -100,26 +116,30 @@ def write(change: Change, before: Item | None, after: Mapping[str, Any], answer:
         codes = [reason.get("Code") for reason in error.response.get("CancellationReasons", ())]
         if "ConditionalCheckFailed" in codes:
             raise Overtaken from None
-        raise Busy("fraud_list_busy", "Others are changing it at this moment; nothing was done.") from None
+        raise Busy(busy, "Others are changing it at this moment; nothing was done.") from None
 
 
-def _unchanged(before: Item | None) -> str:
-    return "version = :version" if before else "attribute_not_exists(entry)"
+def _held(before: Item | None, names: tuple[str, ...]) -> Item:
+    """The condition that these attributes of an item are as they were read, or that there still is no item."""
+    if before is None:
+        return {"ConditionExpression": "attribute_not_exists(entry)"}
+    held = {name: before.get(name) for name in names}
+    there = [f"{name} = :{name}" if held[name] is not None else f"attribute_not_exists({name})" for name in names]
+    values = {f":{name}": _typed(value) for name, value in held.items() if value is not None}
+    return {
+        "ConditionExpression": " AND ".join(there),
+        **({"ExpressionAttributeValues": values} if values else {}),
+    }
 
 
-def _put(
-    scope: str, entry: str, values: Mapping[str, Any], condition: str | None = None, version: int | None = None
-) -> Item:
+def _put(scope: str, entry: str, values: Mapping[str, Any], condition: Item | None = None) -> Item:
     item: Item = {"scope": {"S": scope}, "entry": {"S": entry}}
-    for name, value in values.items():
-        if value is not None:
-            item[name] = {"N": str(value)} if isinstance(value, int) else {"S": value}
-    put: Item = {"TableName": _table(), "Item": item}
-    if condition:
-        put["ConditionExpression"] = condition
-        if ":version" in condition:
-            put["ExpressionAttributeValues"] = {":version": {"N": str(version)}}
-    return {"Put": put}
+    item |= {name: _typed(value) for name, value in values.items() if value is not None}
+    return {"Put": {"TableName": _table(), "Item": item, **(condition or {})}}
+
+
+def _typed(value: str | int) -> Item:
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
 def _query(scope: str, prefix: str, back: bool, start: str | None) -> Iterator[Item]:

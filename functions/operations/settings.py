@@ -15,6 +15,10 @@ class OperationsSettings(msgspec.Struct, frozen=True, rename="upper"):
     """In the region that reconciles, as the table."""
     book_function: str
     command_function: str
+    fraud_models_bucket: str
+    """In this region."""
+    shipped_model: str
+    """Version of the model in the fraud function's bundle."""
     settlements_table: str = "settlements"
     fraud_rules_table: str = "fraud-rules"
     profile_digest_key: str = ""

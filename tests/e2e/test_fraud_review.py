@@ -53,24 +53,61 @@ def decide(cli, cloud, payment_id, decision):
 
 
 def test_a_blocked_charge_shows_its_reasons_to_operators(cloud, cli):
-    stranger = secrets.token_hex(4)
-    answer = cloud.merchant(cloud.primary()).charge(
-        950_000,
-        key=new_key(),
-        card={**TEST_CARD, "number": new_card_number()},
-        customer={"id": f"cus_{stranger}"},
-        device={"fingerprint": f"dev_{stranger}"},
-    )
-    assert (answer.status, answer.body["error"]["code"]) == (402, "fraud_blocked")
-    payment_id = answer.body["error"]["payment_id"]
+    payment_id = blocked_for_trying_cards(cloud)
 
     shown = json.loads(cli("reviews", "show", payment_id, "--region", cloud.primary()).stdout)
 
     assert (shown["decision"], shown["degraded"], shown["open"]) == ("block", False, False)
     assert shown["score"] > 80
     assert shown["reasons"] and all(reason["code"] and reason["text"] for reason in shown["reasons"])
+    assert len({reason["code"] for reason in shown["reasons"]}) == len(shown["reasons"]) <= 5
+    assert any("device" in reason["text"].lower() for reason in shown["reasons"]), "it is the device that gave it away"
     assert len(shown["features_hash"]) == 16
     assert shown["payment"]["status"] == "fraud_blocked"
+    assert (shown["audit"][0]["by"], shown["audit"][0]["what"]) == (shown["model"], "block")
+    api, _ = operations(cloud, payment_id)
+    assert payment_id not in {review["id"] for review in api.reviews()}, "there is nothing left to decide"
+
+
+def blocked_for_trying_cards(cloud):
+    """Somebody tries one card after the other on one device, and is soon blocked; the first such charge."""
+    device = {"fingerprint": f"dev_{secrets.token_hex(4)}"}
+    for _ in range(12):
+        card = {**TEST_CARD, "number": new_card_number()}
+        answer = cloud.merchant(cloud.primary()).charge(100, key=new_key(), card=card, device=device)
+        if answer.status == 402:
+            assert answer.body["error"]["code"] == "fraud_blocked", answer.body
+            return answer.body["error"]["payment_id"]
+    raise AssertionError("twelve cards on one device, and none was blocked")
+
+
+WITHOUT_PROFILES = """
+import os
+os.environ["FRAUD_PROFILES_TABLE"] = "not-there"
+
+
+def handler(event, context):
+    return real(event, context)
+"""
+
+
+def test_a_charge_without_profiles_is_taken_degraded_and_in_review(cloud):
+    region = cloud.primary()
+    client = cloud.merchant(region)
+
+    with cloud.broken("payments-fraud", WITHOUT_PROFILES, region):
+        answer = client.charge(1900, card={**TEST_CARD, "number": new_card_number()})
+
+    assert (answer.status, answer.body["review"]) == (201, True), answer.body
+    payment_id = answer.body["id"]
+    assert client.settled(payment_id)["status"] == "succeeded"
+    api, _ = operations(cloud, payment_id)
+    shown = api.review(payment_id)
+    assert (shown["degraded"], shown["decision"], shown["open"]) == (True, "review", True)
+    assert "profiles_unavailable" in [reason["code"] for reason in shown["reasons"]]
+    assert payment_id in {review["id"] for review in api.reviews(degraded="true")}
+    decided = api.decide(payment_id, "approve", "a test", new_key())
+    assert decided["decision"] == "approve"
 
 
 def test_an_approved_charge_leaves_the_queue_and_keeps_its_money(cloud, cli, merchant):

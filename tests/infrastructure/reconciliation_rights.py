@@ -62,6 +62,8 @@ RIGHTS = {
         "dynamodb:Query table/payments/index/review",
         "dynamodb:GetItem table/shards",
         *(f"dynamodb:{right} table/fraud-rules" for right in ("GetItem", "PutItem", "Query")),
+        "s3:ListBucket fraud-bucket",
+        *(f"s3:GetObject fraud-{prefix}/*" for prefix in ("models", "reports")),
         "s3:ListBucket bucket",
         "s3:GetObject runs/*",
         "s3:PutObject resolutions/*",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cdk.config import REGIONS
+from cdk.constructs.bundles import ROOT
 from tests.infrastructure.policies import text
 from tests.infrastructure.synthesis import Synthesized
 
@@ -94,6 +95,15 @@ def test_it_and_fraud_scoring_make_the_same_digests_and_no_template_has_the_key(
         keys = {text(function["Environment"]["Variables"]["PROFILE_DIGEST_KEY"]) for function in functions}
         (key,) = keys
         assert key.startswith("{{resolve:secretsmanager:payments/fraud/profile-digest-key:")
+
+
+def test_it_knows_the_model_that_the_fraud_function_carries(deployment: Synthesized) -> None:
+    """The bundle of another function: who rolls back to it must name it."""
+    shipped = json.loads((ROOT / "models/fraud/model.json").read_text())["version"]
+    for region in REGIONS:
+        settings = deployment.functions()[f"{region}/payments-operations"]["Environment"]["Variables"]
+        assert settings["SHIPPED_MODEL"] == shipped
+        assert text(settings["FRAUD_MODELS_BUCKET"]).endswith(f"-{region}"), "this region's"
 
 
 def test_its_faults_raise_an_alarm(deployment: Synthesized) -> None:

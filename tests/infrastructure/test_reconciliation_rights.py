@@ -208,6 +208,8 @@ def _short(resource: str, region: str, home: str) -> str:
         return "<Machine>"
     if resource.startswith("arn:aws:s3:::"):
         bucket, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
+        if re.fullmatch(rf"payments-fraud-models-\d{{12}}-{region}", bucket):
+            return f"fraud-{key or 'bucket'}"
         assert re.fullmatch(rf"payments-reconciliation-\d{{12}}-{home}", bucket), resource
         return key or "bucket"
     _, _, service, where, _, rest = resource.split(":", 5)

@@ -41,7 +41,7 @@ INVOKERS = {
 
 MANY_OF_ONE = re.compile(
     r".*:execution:payments-(balance-check|reconciliation)[:/]\*|arn:aws:s3:::payments-ledger-archive-\d{12}-[\w-]+/\*"
-    r"|arn:aws:s3:::payments-reconciliation-\d{12}-[\w-]+/[a-z]+/\*"
+    r"|arn:aws:s3:::payments-(reconciliation|fraud-models)-\d{12}-[\w-]+/[a-z]+/\*"
 )
 """Resources of which there are many: a state machine's own executions, a bucket's objects, those below a prefix."""
 

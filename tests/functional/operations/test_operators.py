@@ -26,6 +26,10 @@ ROUTES = [
     ("GET", "/fraud/rules", None),
     ("GET", "/fraud/rules/a", None),
     ("PUT", "/fraud/rules/a", {"kind": "amount_limit", "when": {}, "action": "block", "state": "on", "reason": "x"}),
+    ("GET", "/fraud/models", None),
+    ("GET", "/fraud/models/m", None),
+    ("POST", "/fraud/models/m/promote", {"champion": "x", "reason": "x"}),
+    ("POST", "/fraud/models/rollback", {"champion": "x", "reason": "x"}),
     ("GET", "/reviews", None),
     ("GET", f"/reviews/{PAYMENT}", None),
     ("POST", f"/reviews/{PAYMENT}/approve", {"reason": "x"}),
@@ -38,7 +42,7 @@ REPORT = {"run": "run_00000007", "as_of": "2026-11-23", "match_rate": 99_987, "a
 def production(monkeypatch):
     values = {"ENVIRONMENT": "production", "SETTLEMENTS_TABLE": "settlements", "RECONCILIATION_BUCKET": BUCKET}
     there = settings.OperationsSettings(
-        BUCKET, "payments-ledger-book", "payments-ledger-command", environment=values["ENVIRONMENT"]
+        BUCKET, "payments-ledger-book", "payments-ledger-command", "models", "m", environment=values["ENVIRONMENT"]
     )
     monkeypatch.setattr(settings, "load", lambda kind: there if kind is settings.OperationsSettings else load(kind))
 
@@ -58,7 +62,7 @@ def test_with_an_identity_it_is(call, production):
 
 
 def test_the_environment_is_production_unless_it_says_otherwise():
-    assert settings.OperationsSettings("b", "f", "c").environment == "production"
+    assert settings.OperationsSettings("b", "f", "c", "m", "v").environment == "production"
 
 
 def test_the_local_cloud_knows_nobody(call):
@@ -92,7 +96,7 @@ def test_every_route_is_in_the_guide():
     guide = (Path(__file__).parents[3] / "docs/operators_api.md").read_text()
     routes = {(route.method, route.path) for route in app.app._static_routes + app.app._dynamic_routes}
 
-    assert len(routes) == 19
+    assert len(routes) == 23
     for method, path in routes:
         told = path.removeprefix("/operations/v1/").replace("<", "{").replace(">", "}")
         assert f"`{method} {told}`" in guide
