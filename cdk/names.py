@@ -13,6 +13,7 @@ PROOFS = "proofs"
 SETTLEMENTS = "settlements"
 FRAUD_PROFILES = "fraud-profiles"
 FRAUD_RULES = "fraud-rules"
+FRAUD_SCORES = "fraud-scores"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
 VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
@@ -42,6 +43,7 @@ BOOK = "payments-ledger-book"
 PROJECTOR = "payments-projector"
 NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
+FRAUD_LABELS = "payments-fraud-labels"
 CRYPTO_USER = "payments/vault/crypto-user"
 PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
 
@@ -68,7 +70,7 @@ def dead_letters(worker: str) -> str:
 
 DEAD_LETTER_QUEUES = tuple(
     dead_letters(worker)
-    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, "payments-vault-shredder")
+    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS)
 )
 
 
@@ -127,6 +129,17 @@ def settlement_objects(scope: Construct, *prefixes: str, region: str | None = No
 def settlement_store_arn(scope: Construct, region: str | None = None) -> str:
     """ARN of reconciliation's bucket, by default in the scope's region."""
     return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope, region)}"
+
+
+def fraud_models(scope: Construct, region: str | None = None) -> str:
+    """Name of the bucket of fraud models, by default in the scope's region."""
+    stack = Stack.of(scope)
+    return f"payments-fraud-models-{stack.account}-{region or stack.region}"
+
+
+def fraud_models_arn(scope: Construct, region: str | None = None) -> str:
+    """ARN of the bucket of fraud models, by default in the scope's region."""
+    return f"arn:{Stack.of(scope).partition}:s3:::{fraud_models(scope, region)}"
 
 
 def alarm_topic_arn(scope: Construct) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -120,8 +121,6 @@ class Bucket:
 
     def fetch(self, version: str) -> Model:
         """The model of this version, loaded. Raises ModelUnavailable, or what botocore raises."""
-        from tempfile import TemporaryDirectory
-
         if not _VERSION.fullmatch(version):
             raise ModelUnavailable(f"{version!r} is no version")
         with TemporaryDirectory(prefix="model-") as folder:
