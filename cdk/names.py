@@ -69,8 +69,7 @@ def dead_letters(worker: str) -> str:
 
 
 DEAD_LETTER_QUEUES = tuple(
-    dead_letters(worker)
-    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS)
+    dead_letters(worker) for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS)
 )
 
 

@@ -87,7 +87,8 @@ class DataStack(Stack):
         self._global_table(names.FRAUD_PROFILES, ("entity", _TEXT), ("region", _TEXT), ttl="expires_at")
         self._global_table(names.FRAUD_RULES, ("scope", _TEXT), ("entry", _TEXT), ttl="expires_at")
         self._shards()
-        assert payments.table_stream_arn and ledger.table_stream_arn
+        assert payments.table_stream_arn
+        assert ledger.table_stream_arn
         return payments.table_stream_arn, ledger.table_stream_arn
 
     def _shards(self) -> None:
