@@ -43,8 +43,8 @@ VALUES_REMEMBERED = 10_000
 # A read that hangs must not keep the next charge's from beginning.
 READERS = 2
 
-# What a scope's Query reads: models (of `global` only), its rules, and the kinds of lists it has. Nothing else has a
-# name in between.
+# What a scope's Query reads: models (only those of `global` are asked), its rules, and the kinds of lists it has.
+# Nothing else has a name in between.
 _MODEL, _KIND = "model#", "uses#"
 _FIRST, _LAST = "model#", "uses$"
 
@@ -185,7 +185,7 @@ class RuleTable:
         ids = {rule.id for rule in rules}
         rules += (rule for rule in self._unread(name).rules if rule.id not in ids)
         live, shadow = (tuple(rule for rule in rules if rule.state == state) for state in (ON, SHADOW))
-        return Scope(live, shadow, frozenset(kinds), complete, _pointers(models) if name == GLOBAL else None)
+        return Scope(live, shadow, frozenset(kinds), complete, _pointers(models))
 
     def _query(self, scope: str) -> Iterator[Mapping[str, Any]]:
         query: dict[str, Any] = {

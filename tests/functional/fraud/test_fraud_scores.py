@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,10 +18,11 @@ from functions.fraud import scores
 from functions.fraud.decision import Decision, features_hash
 from functions.fraud.features import FEATURES, NAMES
 from functions.fraud.model import Model, Opinion, load_model
-from functions.fraud.profiles import ProfileTable
+from functions.fraud.profiles import ProfileTable, dynamodb_client
 from functions.fraud.rules import Lists, card_attempts
 from functions.fraud.scores import Scored, ScoreLog, item, weight
 from functions.fraud.scoring import score
+from tests.functional.fraud.test_time_budget import peer
 from tests.functional.fraud.world import (
     CHARGE,
     NOON,
@@ -255,6 +257,23 @@ def test_a_table_that_is_away_changes_nothing_but_the_log(
     assert "a@example.com" not in json.dumps(told)
     counted = {found["entity"]["S"] for found in items(dynamodb, "fraud-profiles")}
     assert "card#tok_1" in counted, "the charge is counted all the same"
+
+
+def test_a_table_that_hangs_is_waited_for_no_longer_than_profiles_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One try: connecting and reading may each take half of the budget."""
+    told: list[str] = []
+    monkeypatch.setattr(scores.logger, "warning", lambda message, extra: told.append(message))
+    with peer() as (url, table):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        dynamodb_client.cache_clear()
+        log = ScoreLog(dynamodb_client(REGIONS[0], 80), "fraud-scores", 1, "")
+        began = time.monotonic()
+        log.keep(CHARGE, [nan] * len(NAMES), Decision(90, "block", (), "m", False, "0" * 16), None, False)()
+        waited = time.monotonic() - began
+    dynamodb_client.cache_clear()
+    assert told == ["score not kept"]
+    assert len(table.requests) == 1
+    assert waited < 1
 
 
 def test_both_regions_keep_their_own(dynamodb: Any, model: Model) -> None:
