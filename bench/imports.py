@@ -56,6 +56,8 @@ def _environment() -> dict[str, str]:
         "KEY_STORE": "file:/nowhere",
         "FRAUD_PROFILES_TABLE": "fraud-profiles",
         "FRAUD_RULES_TABLE": "fraud-rules",
+        "FRAUD_SCORES_TABLE": "fraud-scores",
+        "FRAUD_MODELS_BUCKET": "payments-fraud-models",
         "REGIONS": "{}",
         "EVENT_BUS": "payments",
         "POWERTOOLS_SERVICE_NAME": "bench",

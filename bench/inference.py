@@ -31,6 +31,7 @@ from functions.fraud.listed import PREFIXES
 from functions.fraud.lists import RuleTable
 from functions.fraud.profiles import ProfileTable, stored_key
 from functions.fraud.rules import card_attempts
+from functions.fraud.scores import ScoreLog
 from functions.fraud.settings import ROOT, Settings
 
 REGIONS = ("us-east-1", "us-west-2")
@@ -117,6 +118,9 @@ class _CannedClient:
     def update_item(self, **_: object) -> dict[str, Any]:
         return {}
 
+    def put_item(self, **_: object) -> dict[str, Any]:
+        return {}
+
 
 def _canned_botocore() -> Any:
     """A botocore client whose HTTP answers are canned."""
@@ -147,7 +151,18 @@ def function() -> dict[str, float]:
     for handler in app.logger.handlers:
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(open("/dev/null", "w"))  # noqa: SIM115
-    settings = Settings("fraud-profiles", "fraud-rules", REGIONS[0], REGIONS, ROOT / "models" / "fraud", 10**9, 150)
+    settings = Settings(
+        table="fraud-profiles",
+        rules_table="fraud-rules",
+        scores_table="fraud-scores",
+        scores_rate=0.05,
+        models_bucket="payments-fraud-models",
+        region=REGIONS[0],
+        regions=REGIONS,
+        model_directory=ROOT / "models" / "fraud",
+        card_attempts_per_hour=10**9,
+        profiles_budget_ms=150,
+    )
     app._settings = lambda: settings  # type: ignore[assignment]
     figures = {}
     hours = iter(range(0, 10**9, 3600))
@@ -160,6 +175,8 @@ def function() -> dict[str, float]:
         lists = RuleTable(client, settings.rules_table, (card_attempts(settings.card_attempts_per_hour),), clock)
         app._table = lambda _, table=table: table  # type: ignore[assignment, misc]
         app._rules = lambda _, lists=lists: lists  # type: ignore[assignment, misc]
+        scores = ScoreLog(client, settings.scores_table, settings.scores_rate, "")
+        app._scores = lambda _, scores=scores: scores  # type: ignore[assignment, misc]
         numbers = iter(range(10**9))
         figures[name] = (
             _cpu_seconds(lambda n=numbers: app.handler({**EVENT, "payment_id": f"pay_{next(n)}"}, None), 200) * 1e3

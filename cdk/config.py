@@ -96,6 +96,7 @@ FUNCTIONS = {
     "payments-vault-keys": FunctionSpec("functions.vault.app.key_ring", 512, 60, reserved=1),
     "payments-vault-key-check": FunctionSpec("functions.vault.app.key_check", 512, 60, reserved=1),
     "payments-fraud": FunctionSpec("functions.fraud.app.handler", _CHARGE_PATH_MB),
+    "payments-fraud-labels": FunctionSpec("functions.fraud.app.label", 512, 60),
     "payments-ledger": FunctionSpec("functions.ledger.app.handler", _CHARGE_PATH_MB),
     "payments-ledger-command": FunctionSpec("functions.ledger.app.command", _CHARGE_PATH_MB),
     "payments-ledger-book": FunctionSpec("functions.ledger.app.book"),
@@ -186,6 +187,8 @@ class Config:
     """By region the layer with a licensed database of countries; empty where the free one is used."""
     profiles_budget_ms: int
     """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
+    scores_rate: float
+    """What part of the charges that are not risky is kept for training."""
 
     @property
     def owner_region(self) -> str:
@@ -272,6 +275,7 @@ def read(context: Context) -> Config:
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
         country_layers=by_region(context, "country_layers", REGIONS),
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
+        scores_rate=1 if local else 0.05,
     )
 
 

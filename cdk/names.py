@@ -13,6 +13,7 @@ PROOFS = "proofs"
 SETTLEMENTS = "settlements"
 FRAUD_PROFILES = "fraud-profiles"
 FRAUD_RULES = "fraud-rules"
+FRAUD_SCORES = "fraud-scores"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
 VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
@@ -42,6 +43,7 @@ BOOK = "payments-ledger-book"
 PROJECTOR = "payments-projector"
 NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
+FRAUD_LABELS = "payments-fraud-labels"
 CRYPTO_USER = "payments/vault/crypto-user"
 PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
 
@@ -67,8 +69,7 @@ def dead_letters(worker: str) -> str:
 
 
 DEAD_LETTER_QUEUES = tuple(
-    dead_letters(worker)
-    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, "payments-vault-shredder")
+    dead_letters(worker) for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS)
 )
 
 

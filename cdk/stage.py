@@ -54,7 +54,7 @@ class PlatformStage(Stage):
         for caller in callers:
             caller.add_stack_dependency(vault)
         make(OperationsStack, "operations").add_stack_dependency(api)
-        make(FraudStack, "fraud")
+        make(FraudStack, "fraud", payments_stream_arn=data.payments_stream_arn)
         make(ProofStack, "proof")
         make(ReconciliationStack, "reconciliation")
         make(ObservabilityStack, "observability")

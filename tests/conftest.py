@@ -26,6 +26,7 @@ os.environ.update(
     DELIVERY_QUEUE_URL="https://sqs.us-east-1.amazonaws.com/123456789012/payments-webhooks-deliver",
     PRIVATE_ENDPOINTS_ALLOWED="true",
     FRAUD_PROFILES_TABLE="fraud-profiles",
+    FRAUD_SCORES_TABLE="fraud-scores",
     FRAUD_MODELS_BUCKET="payments-fraud-models",
     SHIPPED_MODEL="lightgbm-000000000000",
     VAULT_TABLE="vault-tokens",

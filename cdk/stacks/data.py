@@ -1,4 +1,4 @@
-"""The tables, except the vault's; the ledger's archive, and reconciliation's store.
+"""The tables, except the vault's; the ledger's archive, reconciliation's store, and that of fraud models.
 
 In production the first region's stack owns the global tables, DynamoDB keeps their replicas in the other region, and
 the other region's stack refers to them by name. Locally every region's emulator gets tables of its own, which
@@ -15,6 +15,7 @@ from cdk import names
 from cdk.config import WITNESS_REGION, Config
 from cdk.constructs.append_only import append_only
 from cdk.constructs.archive import Archive
+from cdk.constructs.model_store import ModelStore
 from cdk.constructs.replica import replica_policy, replica_stream_arn
 from cdk.constructs.settlement_store import SettlementStore
 
@@ -24,10 +25,11 @@ _NUMBER = dynamodb.AttributeType.NUMBER
 
 class DataStack(Stack):
     """Payments, ledger, merchants, shards, fraud profiles and rules; per region the ledger's projections and its
-    archive, and what reconciliation keeps."""
+    archive, what reconciliation keeps, and fraud's scores and models."""
 
     ledger_stream_arn: str
-    """Stream of the region's ledger. It carries a time stamp, so it is the one thing that cannot be named."""
+    payments_stream_arn: str
+    """Streams of the region's ledger and payments. They carry a time stamp, so they are what cannot be named."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)
@@ -38,10 +40,13 @@ class DataStack(Stack):
         self._settlements()
         archive = Archive(self, "Archive", config=config)
         SettlementStore(self, "SettlementStore", config=config, access_log=archive.access_log)
+        self._table(names.FRAUD_SCORES, ("day", _TEXT), ("payment_id", _TEXT), ttl="expires_at")
+        ModelStore(self, "ModelStore", config=config, access_log=archive.access_log)
         if config.defines_global_tables(self.region):
-            self.ledger_stream_arn = self._global_tables()
+            self.payments_stream_arn, self.ledger_stream_arn = self._global_tables()
         else:
             self.ledger_stream_arn = replica_stream_arn(self, "LedgerStream", names.LEDGER)
+            self.payments_stream_arn = replica_stream_arn(self, "PaymentsStream", names.PAYMENTS)
             if config.guards_history:
                 replica_policy(self, "LedgerPolicy", names.LEDGER, append_only(self, names.LEDGER))
 
@@ -55,8 +60,8 @@ class DataStack(Stack):
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
 
-    def _global_tables(self) -> str:
-        """Make the global tables; the answer is the ledger's stream ARN."""
+    def _global_tables(self) -> tuple[str, str]:
+        """Make the global tables; the answer is the stream ARNs of payments and ledger."""
         payments = self._global_table(names.PAYMENTS, ("payment_id", _TEXT))
         payments.add_global_secondary_index(
             index_name=names.PENDING_INDEX,
@@ -82,8 +87,9 @@ class DataStack(Stack):
         self._global_table(names.FRAUD_PROFILES, ("entity", _TEXT), ("region", _TEXT), ttl="expires_at")
         self._global_table(names.FRAUD_RULES, ("scope", _TEXT), ("entry", _TEXT), ttl="expires_at")
         self._shards()
+        assert payments.table_stream_arn
         assert ledger.table_stream_arn
-        return ledger.table_stream_arn
+        return payments.table_stream_arn, ledger.table_stream_arn
 
     def _shards(self) -> None:
         """Who writes for a shard must be agreed on before anybody writes: strong consistency, a witness as third vote.

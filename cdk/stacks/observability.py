@@ -57,6 +57,7 @@ NOTARY_SILENT_MINUTES = 5
 LAGS = (
     ("ProjectorLag", names.PROJECTOR, "Balances are behind the ledger"),
     ("ShredderLag", "payments-vault-shredder", "Cards shredded in the other region can still be opened in this one"),
+    ("FraudLabelsLag", names.FRAUD_LABELS, "Fraud that was reported is not known to scoring"),
 )
 """Readers of streams, and what it means if one falls behind."""
 

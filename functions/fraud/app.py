@@ -1,4 +1,5 @@
-"""Lambda function payments-fraud: the score of a charge, asked for by the saga before anything is posted."""
+"""Lambda functions payments-fraud: the score of a charge, asked for by the saga before anything is posted; and
+payments-fraud-labels: what payments say later about whether it was fraud."""
 
 from __future__ import annotations
 
@@ -11,14 +12,20 @@ from functions.fraud.booster import ModelUnavailable
 from functions.fraud.charge import CountryOf, decode, nowhere
 from functions.fraud.country import Countries, CountryUnavailable, packaged
 from functions.fraud.decision import Limits
+from functions.fraud.labels import Labels
 from functions.fraud.listed import presented
 from functions.fraud.lists import RuleTable, rules_client
 from functions.fraud.model import Model, load_model
+from functions.fraud.models import Bucket, Models
 from functions.fraud.observability import logger
 from functions.fraud.profiles import ProfileTable, dynamodb_client
 from functions.fraud.rules import card_attempts
+from functions.fraud.scores import ScoreLog
 from functions.fraud.scoring import score
-from functions.fraud.settings import Settings, read_settings
+from functions.fraud.settings import LabelSettings, Settings, read_label_settings, read_settings
+
+# What the labels' function waits for the profiles; nobody waits for it.
+LABELS_BUDGET_MS = 4000
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -29,10 +36,26 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     settings = _settings()
     charge, limits = decode(event, _countries(settings.country_database)), Limits.of(event.get("fraud_limits"))
     lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
-    decision = score(charge, _table(settings), _model(settings.model_directory), lists, limits)
-    answer = decision.answer()
-    logger.info("charge scored", extra={"payment_id": charge.payment_id, "merchant_id": charge.merchant, **answer})
-    return answer
+    decision = score(charge, _table(settings), _models(settings).asked, lists, limits, _scores(settings))
+    told = {"payment_id": charge.payment_id, "merchant_id": charge.merchant, **decision.logged()}
+    logger.info("charge scored", extra=told)
+    return decision.answer()
+
+
+def label(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Write what a batch of the stream of `payments` says of charges; ends with the first record that fails.
+
+    Lambda repeats everything from the first failed record on, so going on after it would only be done again.
+    """
+    labels = _labels(read_label_settings(os.environ))
+    for record in event["Records"]:
+        try:
+            labels.follow(record)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the record is repeated, then a dead letter
+            change = record.get("dynamodb", {})
+            logger.error("label not written", extra={"keys": change.get("Keys"), "reason": repr(error)})
+            return {"batchItemFailures": [{"itemIdentifier": change.get("SequenceNumber")}]}
+    return {"batchItemFailures": []}
 
 
 @cache
@@ -44,6 +67,19 @@ def _settings() -> Settings:
 def _table(settings: Settings) -> ProfileTable:
     client = dynamodb_client(settings.region, settings.profiles_budget_ms)
     return ProfileTable(client, settings.table, settings.region, settings.regions, settings.digest_key)
+
+
+@cache
+def _scores(settings: Settings) -> ScoreLog:
+    client = dynamodb_client(settings.region, settings.profiles_budget_ms)
+    return ScoreLog(client, settings.scores_table, settings.scores_rate, settings.digest_key)
+
+
+@cache
+def _labels(settings: LabelSettings) -> Labels:
+    client = dynamodb_client(settings.region, LABELS_BUDGET_MS)
+    profiles = ProfileTable(client, settings.table, settings.region, settings.regions, digest_key=None)
+    return Labels(client, settings.scores_table, profiles, settings.digest_key)
 
 
 @cache
@@ -59,6 +95,11 @@ def _countries(file: Path | None) -> CountryOf:
     except CountryUnavailable as error:
         logger.error("countries unavailable", extra={"reason": str(error)})
         return nowhere
+
+
+@cache
+def _models(settings: Settings) -> Models:
+    return Models(_model(settings.model_directory), Bucket(settings.region, settings.models_bucket).fetch)
 
 
 @cache

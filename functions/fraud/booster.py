@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import finalize
 
 DTYPE_FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 PREDICT_NORMAL = 0  # C_API_PREDICT_NORMAL: the probability
@@ -22,7 +23,8 @@ class ModelUnavailable(Exception):
 
 
 class Booster:
-    """A loaded model. Not for concurrent use: the row's buffer is shared by its calls."""
+    """A loaded model. Not for concurrent use: the row's buffer is shared by its calls. Its memory is LightGBM's, and
+    given back when nobody holds the model any more."""
 
     def __init__(self, path: Path, features: int) -> None:
         """Load the model text file at `path`, of `features` columns. Raises ModelUnavailable."""
@@ -31,6 +33,7 @@ class Booster:
         trees = ctypes.c_int()
         file_name = ctypes.c_char_p(str(path).encode())
         self._call("LGBM_BoosterCreateFromModelfile", file_name, ctypes.byref(trees), ctypes.byref(self._handle))
+        finalize(self, self._library.LGBM_BoosterFree, self._handle).atexit = False
         columns = ctypes.c_int()
         self._call("LGBM_BoosterGetNumFeature", self._handle, ctypes.byref(columns))
         if columns.value != features:
@@ -53,6 +56,7 @@ class Booster:
             ctypes.c_char_p(b"num_threads=1"),
             ctypes.byref(fast),
         )
+        finalize(self, self._library.LGBM_FastConfigFree, fast).atexit = False
         answer, length = (ctypes.c_double * numbers)(), ctypes.c_int64()
         return _Question((fast, self._row, ctypes.byref(length), answer), answer)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from math import nan
 from struct import pack
 from typing import Any
 
 from functions.fraud.booster import ModelUnavailable
-from functions.fraud.model import BLOCK_ABOVE, Model
+from functions.fraud.model import BLOCK_ABOVE, Model, Opinion
 from functions.fraud.reasons import MODEL_SCORE, MODEL_UNAVAILABLE, PROFILES_UNAVAILABLE, reasons
 from functions.fraud.rules import ALLOW, BLOCK, REVIEW, Verdict
 
@@ -63,6 +63,7 @@ class Decision:
     """Score 0 to 100 and what it means; reasons, codes (`reasons.py`); the model's version; whether a part was missing.
 
     `features_hash` says which features were seen, None when none were; `rule` which rule decided, if one did.
+    `shadow` is what a model in shadow says of the same features; it is no part of the answer.
     """
 
     score: int
@@ -72,6 +73,7 @@ class Decision:
     degraded: bool
     features_hash: str | None = None
     rule: str | None = None
+    shadow: Opinion | None = field(default=None, compare=False)
 
     @property
     def blocked(self) -> bool:
@@ -80,14 +82,25 @@ class Decision:
 
     def answer(self) -> dict[str, Any]:
         """The answer to the saga (docs/interfaces.md)."""
-        return {**asdict(self), "reasons": list(self.reasons)}
+        told = {**asdict(self), "reasons": list(self.reasons)}
+        del told["shadow"]
+        return told
+
+    def logged(self) -> dict[str, Any]:
+        """The answer, and what a model in shadow says."""
+        aside = {f"shadow_{name}": value for name, value in asdict(self.shadow).items()} if self.shadow else {}
+        return {**self.answer(), **aside}
+
+
+def packed(row: Sequence[float]) -> bytes:
+    """A row's numbers in the catalogue's order, each as the eight bytes of a little-endian IEEE 754 double, a missing
+    value as the quiet NaN and zero without a sign."""
+    return pack(f"<{len(row)}d", *(nan if value != value else value + 0.0 for value in row))
 
 
 def features_hash(row: Sequence[float]) -> str:
-    """The first 16 hex digits of the SHA-256 of a row: its numbers in the catalogue's order, each as the eight bytes of
-    a little-endian IEEE 754 double, a missing value as the quiet NaN and zero without a sign."""
-    numbers = [nan if value != value else value + 0.0 for value in row]
-    return sha256(pack(f"<{len(numbers)}d", *numbers)).hexdigest()[:HASH_DIGITS]
+    """The first 16 hex digits of the SHA-256 of a row (packed)."""
+    return sha256(packed(row)).hexdigest()[:HASH_DIGITS]
 
 
 def decide(

@@ -284,11 +284,14 @@ def remember_fraud(
     return {kind: confirmed(kind, own[kind], fact, at) for kind in own}
 
 
-def _fact(charge: Charge, card: History, blocked: bool) -> Fact:
-    value = value_in_cents(charge)
+def unusual(charge: Charge, card: History) -> bool:
+    """Whether the charge's amount is unusual for its card, whose history over all regions this is."""
     charges = card.numbers.get("charges", 0)
-    unusual = charges >= HABIT and _ratio(value, card.numbers["spent"] / charges) > UNUSUAL_TIMES
-    return Fact(charge.payment_id, value, charge.at, blocked, unusual)
+    return charges >= HABIT and _ratio(value_in_cents(charge), card.numbers["spent"] / charges) > UNUSUAL_TIMES
+
+
+def _fact(charge: Charge, card: History, blocked: bool) -> Fact:
+    return Fact(charge.payment_id, value_in_cents(charge), charge.at, blocked, unusual(charge, card))
 
 
 def _told(kind: str, charge: Charge, fact: Fact) -> Fact:

@@ -1,10 +1,11 @@
 """The table fraud-rules: lists and rules, global and of merchants, as far as they are about one charge.
 
 A scope (`global` or a merchant's id) is one partition. Its rules, and which kinds of lists it has, are read by one
-Query and remembered for `FRESH_SECONDS`; only lists of these kinds are asked for the charge's values, by one
-BatchGetItem for both scopes. Answers are remembered for as long, so that what every charge asks for (a country, the
-first digits of a card) does not make one item hot. So a change counts within `FRESH_SECONDS` of its arrival in the
-region, and where there are no lists a charge costs nothing but a Query for each scope every few seconds.
+Query, the global one with which models are to be asked, and remembered for `FRESH_SECONDS`; only lists of these kinds
+are asked for the charge's values, by one BatchGetItem for both scopes. Answers are remembered for as long, so that
+what every charge asks for (a country, the first digits of a card) does not make one item hot. So a change counts
+within `FRESH_SECONDS` of its arrival in the region, and where there are no lists a charge costs nothing but a Query
+for each scope every few seconds.
 
 Reading begins with `ask` and goes on beside whatever else the charge needs. It never fails a charge: after
 `PATIENCE_SECONDS`, or an error, the charge gets what is remembered, however old, marked as not complete.
@@ -25,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.fraud import listed
 from functions.fraud.listed import Presented
+from functions.fraud.model import Pointers
 from functions.fraud.observability import logger
 from functions.fraud.rules import GLOBAL, ON, SHADOW, Entry, Lists, Rule, UnknownRule, entry_of, rule_of
 
@@ -41,9 +43,10 @@ VALUES_REMEMBERED = 10_000
 # A read that hangs must not keep the next charge's from beginning.
 READERS = 2
 
-# What a scope's Query reads: its rules, and the kinds of lists it has. Nothing else has a name between the two.
-_RULE, _KIND = "rule#", "uses#"
-_FIRST, _LAST = "rule#", "uses$"
+# What a scope's Query reads: models (only those of `global` are asked), its rules, and the kinds of lists it has.
+# Nothing else has a name in between.
+_MODEL, _KIND = "model#", "uses#"
+_FIRST, _LAST = "model#", "uses$"
 
 _NEVER = float("-inf")
 
@@ -63,12 +66,13 @@ class ReadInPart(Exception):
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Rules of a scope that are on or in shadow, and the kinds of lists it has; `complete` is False where a rule was
-    not understood."""
+    not understood. `models` is None where it is not known which models are to be asked."""
 
     rules: tuple[Rule, ...] = ()
     shadow: tuple[Rule, ...] = ()
     kinds: frozenset[str] = frozenset()
     complete: bool = True
+    models: Pointers | None = None
 
 
 @cache
@@ -135,7 +139,8 @@ class RuleTable:
             complete = complete and understood
             if entry:
                 found.append(entry)
-        return Lists(tuple(found), everywhere.rules + own.rules, everywhere.shadow + own.shadow, complete), all_of_it
+        rules, shadow = everywhere.rules + own.rules, everywhere.shadow + own.shadow
+        return Lists(tuple(found), rules, shadow, complete, everywhere.models), all_of_it
 
     def _unread(self, scope: str) -> Scope:
         return Scope(self._always if scope == GLOBAL else ())
@@ -162,11 +167,15 @@ class RuleTable:
     def _scope(self, name: str) -> Scope:
         kinds: set[str] = set()
         rules: list[Rule] = []
+        models: dict[str, Mapping[str, Any]] = {}
         complete = True
         for item in self._query(name):
             entry = item["entry"]["S"]
             if entry.startswith(_KIND):
                 kinds.add(entry.removeprefix(_KIND))
+                continue
+            if entry.startswith(_MODEL):
+                models[entry.removeprefix(_MODEL)] = item
                 continue
             try:
                 rules.append(rule_of(name, item["rule"]["S"]))
@@ -176,14 +185,14 @@ class RuleTable:
         ids = {rule.id for rule in rules}
         rules += (rule for rule in self._unread(name).rules if rule.id not in ids)
         live, shadow = (tuple(rule for rule in rules if rule.state == state) for state in (ON, SHADOW))
-        return Scope(live, shadow, frozenset(kinds), complete)
+        return Scope(live, shadow, frozenset(kinds), complete, _pointers(models))
 
     def _query(self, scope: str) -> Iterator[Mapping[str, Any]]:
         query: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "#scope = :scope AND entry BETWEEN :first AND :last",
-            "ProjectionExpression": "entry, #rule",
-            "ExpressionAttributeNames": {"#scope": "scope", "#rule": "rule"},
+            "ProjectionExpression": "entry, #rule, #version",
+            "ExpressionAttributeNames": {"#scope": "scope", "#rule": "rule", "#version": "version"},
             "ExpressionAttributeValues": {":scope": {"S": scope}, ":first": {"S": _FIRST}, ":last": {"S": _LAST}},
         }
         while True:
@@ -213,6 +222,15 @@ def _names(shown: Presented, everywhere: Scope, merchant: str, own: Scope) -> li
     found = listed.entries(shown, everywhere.kinds | own.kinds)
     names = [(GLOBAL, entry) for kind, entry in found if kind in everywhere.kinds]
     return names + [(merchant, entry) for kind, entry in found if kind in own.kinds]
+
+
+def _pointers(models: Mapping[str, Mapping[str, Any]]) -> Pointers | None:
+    """Which models are to be asked; None, and a line in the log, where the champion is not understood."""
+    champion, shadow = ((models.get(role) or {}).get("version", {}).get("S") for role in ("champion", "shadow"))
+    if "champion" in models and not champion:
+        logger.error("champion not understood")
+        return None
+    return Pointers(champion, shadow)
 
 
 def _entry(item: Mapping[str, Any]) -> tuple[Entry | None, bool]:

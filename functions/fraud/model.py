@@ -1,4 +1,4 @@
-"""The shipped model: its probability, calibrated to the score from 0 to 100."""
+"""A model: its probability, calibrated to the score from 0 to 100."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import ceil, floor, log
+from itertools import pairwise
+from math import ceil, floor, isfinite, log
 from pathlib import Path
 
 from functions.fraud.booster import Booster, ModelUnavailable
@@ -47,6 +48,33 @@ class Calibration:
         score = low + (high - low) * (x - left) / (right - left)
         return ceil(score) if score > BLOCK_ABOVE else floor(score)
 
+    @property
+    def sound(self) -> bool:
+        """Whether every probability has a score from 0 to 100, and a higher one never a lower."""
+        pairs = list(zip(self.odds, self.scores, strict=False))
+        return (
+            len(self.odds) == len(self.scores) > 0
+            and all(isfinite(x) and 0 <= y <= 100 for x, y in pairs)
+            and all(low[0] < high[0] and low[1] <= high[1] for low, high in pairwise(pairs))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a model says of a row: `score` is the answer's, `probability` what it was calibrated from."""
+
+    model: str
+    score: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """Versions of the models that are to be asked; None: the shipped one as champion, none in shadow."""
+
+    champion: str | None = None
+    shadow: str | None = None
+
 
 class Model:
     """A model ready to score rows of the feature catalogue."""
@@ -59,6 +87,11 @@ class Model:
     def score(self, row: Sequence[float]) -> int:
         """The score, an integer from 0 to 100, of a row in the order of features.NAMES. Raises ModelUnavailable."""
         return self._calibration.score(self._booster.predict(row))
+
+    def opinion(self, row: Sequence[float]) -> Opinion:
+        """Score and probability of a row in the order of features.NAMES. Raises ModelUnavailable."""
+        probability = self._booster.predict(row)
+        return Opinion(self.version, self._calibration.score(probability), probability)
 
     def contributions(self, row: Sequence[float]) -> dict[str, float]:
         """What each feature of the row, by its name, adds to the log-odds of fraud. Raises ModelUnavailable."""
@@ -81,6 +114,8 @@ def load_model(directory: Path) -> Model:
         raise ModelUnavailable(f"{directory}: {error!r}") from error
     if digest != trained:
         raise ModelUnavailable(f"{text} is not the file that {about} describes")
+    if not calibration.sound:
+        raise ModelUnavailable(f"{about} has no calibration that can be used")
     if features != list(NAMES):
         raise ModelUnavailable(f"{text} was trained on other features")
     return Model(version, Booster(text, len(NAMES)), calibration)

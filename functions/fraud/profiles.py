@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Card, merchant, customer, device, IP and e-mail address.
 MOST_ENTITIES = 6
 
+# Each entity's write, and beside them the score's (scores.py).
+_CONNECTIONS = MOST_ENTITIES + 1
+
 PERSONAL = ("customer", "ip", "email")
 
 # How often the table is asked before a charge goes on without it. At once one after the other: botocore's own retries
@@ -50,7 +53,7 @@ def dynamodb_client(region: str, budget_ms: int) -> BaseClient:
         connect_timeout=patience,
         read_timeout=patience,
         retries={"total_max_attempts": 1},
-        max_pool_connections=MOST_ENTITIES,
+        max_pool_connections=_CONNECTIONS,
         parameter_validation=False,
     )
     return botocore.session.get_session().create_client("dynamodb", region_name=region, config=config)
@@ -59,17 +62,18 @@ def dynamodb_client(region: str, budget_ms: int) -> BaseClient:
 class ProfileTable:
     """Histories of entities, read over all `regions` and written to `region`; keys are those of charge.entities.
 
-    `digest_key`, at most 64 bytes and the same in every region, is what personal keys are digested with.
+    `digest_key`, at most 64 bytes and the same in every region, is what personal keys are digested with; None: keys are
+    given as they are stored.
     """
 
     def __init__(
-        self, client: BaseClient, table: str, region: str, regions: tuple[str, ...], digest_key: str = ""
+        self, client: BaseClient, table: str, region: str, regions: tuple[str, ...], digest_key: str | None = ""
     ) -> None:
         self._client: Any = client  # botocore makes its methods at run time
         self._table = table
         self._region = region
         self._regions = regions
-        self._digest_key = digest_key.encode()
+        self._digest_key = None if digest_key is None else digest_key.encode()
         self._writers = ThreadPoolExecutor(MOST_ENTITIES, thread_name_prefix="profile")
 
     @property
@@ -83,7 +87,7 @@ class ProfileTable:
         Raises ProfilesUnavailable.
         """
         found: dict[str, dict[str, History]] = {key: {} for key in keys}
-        stored = {stored_key(key, self._digest_key): key for key in found}
+        stored = {self._stored(key): key for key in found}
         wanted = [{"entity": {"S": key}, "region": {"S": region}} for key in stored for region in self._regions]
         request: dict[str, Any] = {self._table: {"Keys": wanted}}
         failed: Exception | None = None
@@ -118,9 +122,12 @@ class ProfileTable:
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
-                Key={"entity": {"S": stored_key(key, self._digest_key)}, "region": {"S": self._region}},
+                Key={"entity": {"S": self._stored(key)}, "region": {"S": self._region}},
                 **_update_expression(change),
             )
+
+    def _stored(self, key: str) -> str:
+        return key if self._digest_key is None else stored_key(key, self._digest_key)
 
 
 def stored_key(key: str, digest_key: bytes) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from functions.fraud.charge import MICROCENTS, Charge, value_in_cents
+
+if TYPE_CHECKING:
+    from functions.fraud.model import Pointers
 
 GLOBAL = "global"
 """The scope of all merchants; any other scope is a merchant's id."""
@@ -198,12 +201,14 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Lists:
     """What applies to a charge: the entries of its values, the rules that are on, and those in shadow. `complete` is
-    False where a part could not be read, or not understood."""
+    False where a part could not be read, or not understood. `models` are read with them; None: it is not known
+    which."""
 
     entries: tuple[Entry, ...] = ()
     rules: tuple[Rule, ...] = ()
     shadow: tuple[Rule, ...] = ()
     complete: bool = True
+    models: Pointers | None = field(default=None, compare=False)
 
 
 def check(charge: Charge, facts: Facts, lists: Lists) -> Verdict | None:

@@ -11,8 +11,8 @@ from tests.infrastructure.synthesis import Synthesized
 
 ROLES = "arn:aws:iam::123456789012:role"
 
-RECONCILIATION = "arn:aws:s3:::payments-reconciliation-"
-"""A bucket of its own (test_reconciliation.py)."""
+OTHERS = ("arn:aws:s3:::payments-reconciliation-", "arn:aws:s3:::payments-fraud-models-")
+"""Buckets of their own (test_reconciliation.py, test_fraud.py)."""
 
 SEVEN_YEARS_DAYS = 7 * 365 + 2
 """At the most: with two leap days."""
@@ -91,7 +91,7 @@ def test_only_the_notary_has_rights_on_objects_and_none_to_delete_or_unlock(depl
         for statement in statements(deployment)
         if statement.effect == "Allow" and statement.path.split("/")[1] != "audit"
         for action in statement.actions
-        if action.startswith("s3:") and not all(one.startswith(RECONCILIATION) for one in statement.resources)
+        if action.startswith("s3:") and not all(one.startswith(OTHERS) for one in statement.resources)
     }
 
     assert rights == {("NotaryRole", f"s3:{right}") for right in ("GetObject", "PutObject")}

@@ -8,7 +8,7 @@ from tests.infrastructure.synthesis import Synthesized
 
 FRAUD = {"fraud-profiles", "fraud-rules"}
 GLOBAL = {"payments", "ledger", "merchants", "shards", "vault-tokens", "vault-card-keys", *FRAUD}
-REGIONAL = {"balances", "accounts", "proofs", "settlements"}
+REGIONAL = {"balances", "accounts", "proofs", "settlements", "fraud-scores"}
 
 KEYS = {
     "payments": ("payment_id",),
@@ -23,6 +23,7 @@ KEYS = {
     "vault-card-keys": ("token", "holding"),
     "fraud-profiles": ("entity", "region"),
     "fraud-rules": ("scope", "entry"),
+    "fraud-scores": ("day", "payment_id"),
 }
 
 
@@ -124,4 +125,7 @@ def test_what_may_expire_does(deployment: Synthesized) -> None:
         if "TimeToLiveSpecification" in table["Properties"]
     }
 
-    assert expiring == {**dict.fromkeys((*FRAUD, "balances"), "expires_at"), "vault-tokens": "delete_after"}
+    assert expiring == {
+        **dict.fromkeys((*FRAUD, "fraud-scores", "balances"), "expires_at"),
+        "vault-tokens": "delete_after",
+    }

@@ -163,6 +163,33 @@ def test_fraud_scoring_reads_rules_operators_write_them_and_nobody_else_may(depl
     assert not found.keys() & {_role(statement) for statement in _on_table(deployment, "merchants")}
 
 
+def test_scoring_keeps_scores_and_reads_models_and_labels_change_both_memories(deployment: Synthesized) -> None:
+    """Nobody who scores or labels can put a model where scoring finds it, or read what others' scores were."""
+    found: dict[str, set[str]] = {"ScoreRole": set(), "LabelRole": set()}
+    for statement in _allowing(deployment):
+        for resource in statement.resources:
+            if _role(statement) in found and "/stream/" not in resource and resource != "*":
+                what = re.sub(r".*(table/[\w-]+|payments-fraud-models)[\w-]*", r"\1", resource)
+                found[_role(statement)] |= {
+                    f"{action} {what}" for action in statement.actions if action.startswith(("dynamodb:", "s3:"))
+                    if "Stream" not in action and "Records" not in action and "Iterator" not in action
+                }  # fmt: skip
+
+    profiles = {f"dynamodb:{right} table/fraud-profiles" for right in ("BatchGetItem", "UpdateItem")}
+    assert found == {
+        "ScoreRole": {
+            *profiles,
+            *(f"dynamodb:{right} table/fraud-rules" for right in ("BatchGetItem", "Query")),
+            "dynamodb:PutItem table/fraud-scores",
+            "s3:GetObject payments-fraud-models/models/*",
+        },
+        "LabelRole": {
+            *profiles,
+            *(f"dynamodb:{right} table/fraud-scores" for right in ("GetItem", "PutItem", "UpdateItem")),
+        },
+    }
+
+
 @pytest.mark.parametrize("table", ["vault-tokens", "vault-card-keys"])
 def test_only_the_vault_touches_the_vaults_tables(deployment: Synthesized, table: str) -> None:
     found: dict[str, set[str]] = {}
@@ -188,7 +215,7 @@ def test_nobody_may_read_the_stream_that_still_shows_deleted_card_keys(deploymen
         for resource in statement.resources
     }
 
-    assert {role for role, _ in readers} == {"ProjectorRole", "ShredderRole"}
+    assert {role for role, _ in readers} == {"ProjectorRole", "ShredderRole", "LabelRole"}
     assert not [stream for _, stream in readers if "CardKeys" in stream or "card-keys" in stream]
 
 

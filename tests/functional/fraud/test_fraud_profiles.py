@@ -18,6 +18,7 @@ from functions.fraud.charge import Charge, entities
 from functions.fraud.features import NAMES, NOTHING, remember, remember_fraud, row
 from functions.fraud.history import HOUR, HOURS, MINUTES, RINGS, History, merged, window
 from functions.fraud.model import Model, load_model
+from functions.fraud.models import Panel
 from functions.fraud.profiles import ProfilesUnavailable, ProfileTable, stored_key
 from functions.fraud.rules import Lists, card_attempts
 from functions.fraud.scoring import score
@@ -34,6 +35,11 @@ PERSONAL = replace(CHARGE, email="a@example.com", ip="203.0.113.7", ip_country="
 def no_lists() -> Lists:
     """Lists and rules where nobody has made any."""
     return Lists(rules=(card_attempts(100),))
+
+
+def only(model: Any) -> Any:
+    """Whatever the pointers say, this model and none in shadow."""
+    return lambda _: Panel(model)
 
 
 @pytest.fixture
@@ -67,6 +73,18 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
+        made.create_table(
+            TableName="fraud-scores",
+            KeySchema=[
+                {"AttributeName": "day", "KeyType": "HASH"},
+                {"AttributeName": "payment_id", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "day", "AttributeType": "S"},
+                {"AttributeName": "payment_id", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
         # DynamoDB applies one update atomically; moto, called from threads, does not. Calls still interleave.
         one_at_a_time, update_item = Lock(), made.update_item
 
@@ -93,7 +111,7 @@ def known(client: Any, key: str) -> History:
 
 
 def test_a_charge_is_counted_for_all_that_it_tells_about(client: Any, model: Model) -> None:
-    score(PERSONAL, table(client), model, no_lists)
+    score(PERSONAL, table(client), only(model), no_lists)
     assert set(entities(PERSONAL)) == {"card", "merchant", "customer", "device", "ip", "email"}
     for kind, key in entities(PERSONAL).items():
         history = known(client, key)
@@ -106,7 +124,7 @@ def test_a_charge_is_counted_for_all_that_it_tells_about(client: Any, model: Mod
 
 
 def test_only_what_the_merchant_sent_is_written(client: Any, model: Model) -> None:
-    score(replace(CHARGE, customer=None, device=None), table(client), model, no_lists)
+    score(replace(CHARGE, customer=None, device=None), table(client), only(model), no_lists)
     items = client.scan(TableName="fraud-profiles")["Items"]
     assert sorted(item["entity"]["S"] for item in items) == ["card#tok_1", "merchant#mer_1"]
 
@@ -116,7 +134,7 @@ def test_addresses_count_strangers_only(client: Any, model: Model) -> None:
     charges = [PERSONAL, replace(PERSONAL, payment_id="pay_2"), replace(PERSONAL, payment_id="pay_3", card="tok_2")]
     counts = []
     for charge in charges:
-        score(charge, table(client), model, no_lists)
+        score(charge, table(client), only(model), no_lists)
         counts.append([known(client, entities(PERSONAL)[kind]).numbers["charges"] for kind in ("ip", "email")])
     assert counts == [[1, 1], [1, 1], [2, 2]]
 
@@ -124,7 +142,7 @@ def test_addresses_count_strangers_only(client: Any, model: Model) -> None:
 def test_nothing_in_the_table_tells_who_the_customer_is(client: Any, model: Model) -> None:
     people = ("a@example.com", "203.0.113.7", "cus_1")
     for region in REGIONS:
-        score(replace(PERSONAL, payment_id=f"pay_{region}"), table(client, region), model, no_lists)
+        score(replace(PERSONAL, payment_id=f"pay_{region}"), table(client, region), only(model), no_lists)
     items = client.scan(TableName="fraud-profiles")["Items"]
     assert len(items) == 6 + 4  # the second charge is no stranger's
     assert not [person for person in people if person in json.dumps(items)]
@@ -140,8 +158,8 @@ def test_the_key_decides_the_digest_so_that_addresses_cannot_be_enumerated() -> 
 
 
 def test_both_regions_count_together_and_write_apart(client: Any, model: Model) -> None:
-    score(CHARGE, table(client, REGIONS[0]), model, no_lists)
-    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), model, no_lists)
+    score(CHARGE, table(client, REGIONS[0]), only(model), no_lists)
+    score(replace(CHARGE, payment_id="pay_2", amount=100), table(client, REGIONS[1]), only(model), no_lists)
     assert known(client, "card#tok_1").numbers["spent"] == 4300
     items = client.scan(TableName="fraud-profiles")["Items"]
     assert sorted({item["region"]["S"] for item in items}) == list(REGIONS)
@@ -150,8 +168,8 @@ def test_both_regions_count_together_and_write_apart(client: Any, model: Model) 
 
 @pytest.mark.parametrize("second_region", REGIONS)
 def test_a_payment_scored_again_counts_once(client: Any, model: Model, second_region: str) -> None:
-    score(CHARGE, table(client), model, no_lists)
-    score(replace(CHARGE, at=NOON + 500), table(client, second_region), model, no_lists)
+    score(CHARGE, table(client), only(model), no_lists)
+    score(replace(CHARGE, at=NOON + 500), table(client, second_region), only(model), no_lists)
     assert known(client, "card#tok_1").numbers["charges"] == 1
 
 
@@ -189,7 +207,7 @@ def _changes(profiles: ProfileTable, charge: Charge) -> dict[str, Any]:
 
 def test_concurrent_charges_after_a_quiet_day_are_all_counted(client: Any, model: Model) -> None:
     """All of them see and drop the same expired buckets."""
-    score(CHARGE, table(client), model, no_lists)
+    score(CHARGE, table(client), only(model), no_lists)
     profiles, later = table(client), NOON + 48 * HOUR
     charges = [replace(CHARGE, payment_id=f"pay_b{i}", at=later) for i in range(20)]
     with ThreadPoolExecutor(8) as pool:
@@ -271,7 +289,7 @@ def test_a_confirmed_fraud_counts_once_however_often_it_is_told(client: Any) -> 
 
 
 def test_a_missing_table_degrades_the_answer_and_raises_nothing(client: Any, model: Model) -> None:
-    answer = score(CHARGE, table(client, name="nowhere"), model, no_lists).answer()
+    answer = score(CHARGE, table(client, name="nowhere"), only(model), no_lists).answer()
     assert answer == {
         "score": 0,
         "decision": "review",
@@ -299,7 +317,7 @@ def test_a_charge_that_cannot_be_counted_is_scored_all_the_same(
         raise ReadTimeoutError(endpoint_url="dynamodb")
 
     monkeypatch.setattr(client, "update_item", no_answer)
-    decision = score(CHARGE, table(client), model, no_lists)
+    decision = score(CHARGE, table(client), only(model), no_lists)
     assert (decision.degraded, decision.model) == (False, model.version)
 
 
@@ -308,7 +326,8 @@ def deployed(client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("FRAUD_PROFILES_TABLE", "fraud-profiles")
     monkeypatch.setenv("FRAUD_RULES_TABLE", "fraud-rules")
     monkeypatch.setenv("REGIONS", json.dumps(dict.fromkeys(REGIONS, "")))
-    cached = (app._settings, app._table, app._rules, app._model, app.dynamodb_client, app.rules_client)
+    cached = (app._settings, app._table, app._rules, app._model, app._models, app._scores)
+    cached += (app.dynamodb_client, app.rules_client)
     for function in cached:
         function.cache_clear()
     yield client

@@ -57,7 +57,8 @@ def peer(answer: bytes = b"") -> Iterator[tuple[str, Peer]]:
 @pytest.fixture
 def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Lets the function find DynamoDB at this address, with a budget of 60 ms."""
-    cached = (app._settings, app._table, app._rules, app._model, app.dynamodb_client, app.rules_client)
+    cached = (app._settings, app._table, app._rules, app._model, app._models, app._scores)
+    cached += (app.dynamodb_client, app.rules_client)
 
     def at(url: str) -> None:
         for name, value in {
