@@ -13,6 +13,7 @@ PROOFS = "proofs"
 SETTLEMENTS = "settlements"
 FRAUD_PROFILES = "fraud-profiles"
 FRAUD_RULES = "fraud-rules"
+FRAUD_SCORES = "fraud-scores"
 VAULT_TOKENS = "vault-tokens"
 VAULT_CARD_KEYS = "vault-card-keys"
 VAULT_TABLES = (VAULT_TOKENS, VAULT_CARD_KEYS)
@@ -26,6 +27,8 @@ BUS = "payments"
 SAGA = "payments-charge"
 BALANCE_CHECK = "payments-balance-check"
 RECONCILIATION = "payments-reconciliation"
+TRAINING = "payments-training"
+TRAINING_MACHINE = "payments-fraud-training"
 API = "payments"
 OPERATIONS = "payments-operations"
 """The operators' function, and its API."""
@@ -59,6 +62,7 @@ DRIFT = "ReconciliationDrift"
 LASTING_DRIFT = "ReconciliationDriftLasting"
 FILES_REFUSED = "SettlementFilesRefused"
 FEED_DAMAGED = "FeedObjectsDamaged"
+FEATURE_DRIFT = "FraudFeatureDrift"
 
 
 def dead_letters(worker: str) -> str:
@@ -127,6 +131,17 @@ def settlement_objects(scope: Construct, *prefixes: str, region: str | None = No
 def settlement_store_arn(scope: Construct, region: str | None = None) -> str:
     """ARN of reconciliation's bucket, by default in the scope's region."""
     return f"arn:{Stack.of(scope).partition}:s3:::{settlement_store(scope, region)}"
+
+
+def fraud_models(scope: Construct, region: str | None = None) -> str:
+    """Name of the bucket of fraud models, by default in the scope's region."""
+    stack = Stack.of(scope)
+    return f"payments-fraud-models-{stack.account}-{region or stack.region}"
+
+
+def fraud_models_arn(scope: Construct, region: str | None = None) -> str:
+    """ARN of the bucket of fraud models, by default in the scope's region."""
+    return f"arn:{Stack.of(scope).partition}:s3:::{fraud_models(scope, region)}"
 
 
 def alarm_topic_arn(scope: Construct) -> str:

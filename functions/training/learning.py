@@ -29,6 +29,8 @@ Outcome = dict[str, Any]
 def learn(run: str, asked: str) -> Outcome:
     """Trains on what the run has collected and holds the challenger against `asked`, the champion. Repeated, it makes
     the same model. What it finds is put into the run's folder, the challenger into every region's bucket."""
+    if store.read_json(store.of_run(run, collecting.OUTCOME)) is None:
+        return {"result": "refused", "champion": asked, "reasons": ["no_such_run: nothing was collected"]}
     try:
         before = champion.learned(asked)
     except NoChampion as missing:
