@@ -193,8 +193,8 @@ class Config:
     label_days: int
     """How old a charge must be to count as good because nobody has said otherwise."""
     shadow_seconds: int
-    """How long a new model is asked beside the old one. Shorter than a day by what a run takes besides: the next one begins
-    then, and would put its own challenger in this one's place."""
+    """How long a new model is asked beside the old one. Shorter than a day by what a run takes besides: then the next
+    one begins, and would put its own challenger in this one's place."""
     shadow_charges: int
     """How many charges both must have been asked about."""
     least_frauds: int

@@ -117,8 +117,8 @@ def keep_native_lightgbm(layer: Path) -> None:
 
 
 def keep_learner(layer: Path) -> None:
-    """Of scikit-learn keep only OpenMP's runtime, and no package's own tests: 155 MB instead of 224. With the platform's
-    dependencies the function must stay below Lambda's 250 MB, and scipy, which LightGBM imports, has most of them."""
+    """Of scikit-learn keep only OpenMP's runtime, and no package's own tests: 157 MB instead of 224. With the
+    platform's dependencies (53 MB) it must stay below Lambda's 250 MB; most of it is scipy, which LightGBM imports."""
     _keep_openmp(layer)
     site = layer / "python"
     for pattern in _ONLY_OF_SCIKIT_LEARN:

@@ -88,7 +88,7 @@ class TrainingStack(Stack):
     def _step(self, step: str, **settings: str) -> PaymentsFunction:
         function = PaymentsFunction(
             self,
-            step.title(),
+            f"Training{step.title()}",
             config=self._config,
             name=f"{names.TRAINING}-{step}",
             settings={
@@ -108,9 +108,7 @@ class TrainingStack(Stack):
         return {"FRAUD_SCORES_TABLE": names.FRAUD_SCORES, "FRAUD_RULES_TABLE": names.FRAUD_RULES}
 
     def _reads_scores(self, function: PaymentsFunction) -> None:
-        function.allow(
-            ("dynamodb:Query",), *(names.table_arn(self, names.FRAUD_SCORES, region) for region in REGIONS)
-        )
+        function.allow(("dynamodb:Query",), *(names.table_arn(self, names.FRAUD_SCORES, region) for region in REGIONS))
 
     def _objects(self, function: PaymentsFunction, action: str, *prefixes: str, region: str | None = None) -> None:
         objects = [f"{names.fraud_models_arn(self, region)}/{prefix}*" for prefix in prefixes]

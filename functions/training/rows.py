@@ -21,16 +21,16 @@ COLUMNS: dict[str, str] = {
     "at": "<i8",
     "draw": "<f8",
     "value": "<i8",
-    "currency": "<U3",
-    "merchant": "<U40",
+    "currency": "|S3",
+    "merchant": "|S40",
     "score": "<f8",
     "probability": "<f8",
-    "model": "<U40",
-    "shadow_model": "<U40",
+    "model": "|S40",
+    "shadow_model": "|S40",
     "shadow_score": "<f8",
     "shadow_probability": "<f8",
 }
-"""Type of each column but the features. Texts are of bounded length: a merchant's id has 28 characters, a version
+"""Type of each column but the features. Texts are bytes of bounded length: a merchant's id has 28 characters, a version
 21."""
 
 Column = npt.NDArray[Any]
@@ -49,12 +49,12 @@ class Rows:
     at: npt.NDArray[np.int64]
     draw: npt.NDArray[np.float64]
     value: npt.NDArray[np.int64]
-    currency: npt.NDArray[np.str_]
-    merchant: npt.NDArray[np.str_]
+    currency: npt.NDArray[np.bytes_]
+    merchant: npt.NDArray[np.bytes_]
     score: npt.NDArray[np.float64]
     probability: npt.NDArray[np.float64]
-    model: npt.NDArray[np.str_]
-    shadow_model: npt.NDArray[np.str_]
+    model: npt.NDArray[np.bytes_]
+    shadow_model: npt.NDArray[np.bytes_]
     shadow_score: npt.NDArray[np.float64]
     shadow_probability: npt.NDArray[np.float64]
 

@@ -32,7 +32,7 @@ def segments(of: Rows, names: Sequence[str]) -> Iterator[tuple[str, Labels]]:
         name = f"amount {low / 100:g}+" if high is None else f"amount {low / 100:g}-{high / 100:g}"
         yield name, (of.value >= low) & (of.value < (np.inf if high is None else high))
     for currency in _largest(of.currency, of.weight, MOST_CURRENCIES):
-        yield f"currency {currency}", of.currency == currency
+        yield f"currency {currency.decode()}", of.currency == currency
     for feature, meanings in FLAGS.items():
         if feature in names:
             values = of.features[:, list(names).index(feature)]
@@ -40,10 +40,10 @@ def segments(of: Rows, names: Sequence[str]) -> Iterator[tuple[str, Labels]]:
                 yield meaning, values == value
             yield f"{feature} not known", np.isnan(values)
     for merchant in _largest(of.merchant, of.weight, MOST_MERCHANTS):
-        yield f"merchant {merchant}", of.merchant == merchant
+        yield f"merchant {merchant.decode()}", of.merchant == merchant
 
 
-def _largest(values: Column, weights: Column, most: int) -> list[str]:
+def _largest(values: Column, weights: Column, most: int) -> list[bytes]:
     found, where = np.unique(values, return_inverse=True)
     sums = np.bincount(where, weights, minlength=len(found))
-    return [str(found[at]) for at in np.lexsort((found, -sums))[:most]]
+    return [bytes(found[at]) for at in np.lexsort((found, -sums))[:most]]

@@ -67,8 +67,9 @@ def judge(of: Both, least: int) -> tuple[list[str], dict[str, Any]]:
     """Why the challenger may not be promoted, as sentences, and every figure."""
     charges = len(of.weight)
     figures: dict[str, Any] = {"charges": charges, "absent": of.absent, "errors": of.errors}
+    reasons = [f"errors: {of.errors} answers were no scores"] if of.errors else []
     if charges < max(least, 2):
-        return [f"too_few_charges: both were asked about {charges}, needs {max(least, 2)}"], figures
+        return [*reasons, f"too_few_charges: both were asked about {charges}, needs {max(least, 2)}"], figures
     a, b, weight = (np.array(values, dtype=np.float64) for values in (of.champion, of.challenger, of.weight))
     rates = [share(scores > BLOCK_ABOVE, weight) for scores in (a, b)]
     figures |= {
@@ -76,14 +77,13 @@ def judge(of: Both, least: int) -> tuple[list[str], dict[str, Any]]:
         "correlation": round(_correlation(a, b, weight), 6),
         "index": round(drift.index(_shares(a, weight), _shares(b, weight)), 6),
     }
-    return [sentence for broken, sentence in _limits(of, figures) if broken], figures
+    return reasons + [sentence for broken, sentence in _limits(of, figures) if broken], figures
 
 
 def _limits(of: Both, found: dict[str, Any]) -> Sequence[tuple[bool, str]]:
     before, after = found["blocked"]["champion"], found["blocked"]["challenger"]
     margin = max(MOST_MORE_BLOCKED, BLOCKED_TIMES * before)
     return (
-        (of.errors > 0, f"errors: {of.errors} answers were no scores"),
         (of.absent > MOST_ABSENT * (of.absent + found["charges"]), f"absent: {of.absent} charges have no second score"),
         (abs(after - before) > margin, f"blocked: {after} against {before}, apart by more than {margin:g}"),
         (

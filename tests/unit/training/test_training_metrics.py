@@ -70,7 +70,10 @@ def test_training_and_serving_block_above_the_same_score():
     assert calibration.KNOTS[-1][0] == serving.BLOCK_ABOVE
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=50), st.lists(st.floats(-20, 20), min_size=5, max_size=5, unique=True))
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=50),
+    st.lists(st.floats(-20, 20), min_size=5, max_size=5, unique=True),
+)
 def test_many_scores_at_once_are_those_that_serving_gives_one_by_one(probabilities, odds):
     knots = calibration.Knots(tuple(sorted(odds)), (0.0, 20.0, 50.0, 80.0, 100.0))
 
