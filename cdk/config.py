@@ -78,7 +78,7 @@ _SORTING_MB = 3 * _ONE_CPU_MB
 """DuckDB's 3 GB, and room for what it does not count and for Python."""
 
 _ROWS_DISK_MB = 2_560
-"""Two million rows of 65 features and what is known of them: 1.9 GB."""
+"""Two million rows of 65 features and what is known of them: 1.4 GB."""
 
 SEVEN_YEARS_DAYS = 7 * 365 + 2
 """With as many leap days as seven years can have."""

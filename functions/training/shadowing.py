@@ -26,6 +26,11 @@ LEAST_CORRELATION = 0.7
 """Of the two scores. Models of the same features and neighbouring days are above 0.9; below 0.7 one is not what was
 judged."""
 
+LEAST_REMEMBERED, STILL_SUSPECT, LEAST_BLOCKED = 0.8, 50, 20
+"""Of at least so many charges that the champion blocks, the part to which the challenger must give a score for review.
+What is blocked has no label and teaches nothing, so a model may forget what its predecessor has always kept out; the
+gate cannot see that."""
+
 MOST_APART = drift.SHIFTED
 """The population stability index of the challenger's scores against the champion's."""
 
@@ -72,6 +77,10 @@ def judge(of: Both, least: int) -> tuple[list[str], dict[str, Any]]:
         return [*reasons, f"too_few_charges: both were asked about {charges}, needs {max(least, 2)}"], figures
     a, b, weight = (np.array(values, dtype=np.float64) for values in (of.champion, of.challenger, of.weight))
     rates = [share(scores > BLOCK_ABOVE, weight) for scores in (a, b)]
+    blocked = a > BLOCK_ABOVE
+    figures["remembered"] = None
+    if blocked.sum() >= LEAST_BLOCKED:
+        figures["remembered"] = round(share(b[blocked] >= STILL_SUSPECT, weight[blocked]), 6)
     figures |= {
         "blocked": {"champion": round(rates[0], 6), "challenger": round(rates[1], 6)},
         "correlation": round(_correlation(a, b, weight), 6),
@@ -83,7 +92,12 @@ def judge(of: Both, least: int) -> tuple[list[str], dict[str, Any]]:
 def _limits(of: Both, found: dict[str, Any]) -> Sequence[tuple[bool, str]]:
     before, after = found["blocked"]["champion"], found["blocked"]["challenger"]
     margin = max(MOST_MORE_BLOCKED, BLOCKED_TIMES * before)
+    remembered = found["remembered"]
     return (
+        (
+            remembered is not None and remembered < LEAST_REMEMBERED,
+            f"forgotten: {remembered} of what the champion blocks is suspect, less than {LEAST_REMEMBERED}",
+        ),
         (of.absent > MOST_ABSENT * (of.absent + found["charges"]), f"absent: {of.absent} charges have no second score"),
         (abs(after - before) > margin, f"blocked: {after} against {before}, apart by more than {margin:g}"),
         (

@@ -55,12 +55,11 @@ class World:
         self._put([{**item, "label": {"S": label}, "labelled_at": {"N": str(labelled_at)}}], region)
 
     def lie(self):
-        """Of the days that train, frauds are called good and good charges frauds; the newest days are as they were."""
+        """Half of what was good on the days that train is called fraud; the newest days are as they were."""
         lied = {region: [] for region in REGIONS}
         for region, item in self._items.values():
-            if int(item["at"]["N"]) < AS_OF - 32 * DAY:
-                said = "good" if item.get("label") else "fraud"
-                lied[region].append({**item, "label": {"S": said}, "labelled_at": {"N": "1"}})
+            if int(item["at"]["N"]) < AS_OF - 32 * DAY and int(item["payment_id"]["S"][-1]) % 2:
+                lied[region].append({**item, "label": {"S": "fraud"}, "labelled_at": {"N": "1"}})
         for region, items in lied.items():
             self._put(items, region)
 

@@ -24,8 +24,8 @@ def _record(score, second, *, at=SINCE, model="old", shadow="new", weight=1.0):
 
 def _said(seed=1, size=2_000, **changes):
     random = np.random.default_rng(seed)
-    first = np.clip(random.exponential(10, size), 0, 100)
-    second = np.clip(first + random.normal(0, 2, size), 0, 100)
+    first = np.clip(random.exponential(10, size), 0, 79)
+    second = np.clip(first + random.normal(0, 2, size), 0, 79)
     return Both(**{"champion": list(first), "challenger": list(second), "weight": [1.0] * size, **changes})
 
 
@@ -60,6 +60,18 @@ def test_a_model_that_blocks_far_more_or_far_fewer_is_refused(of):
         getattr(said, "challenger" if of == "champion" else "champion")[at] = 70.0
 
     assert _words(said) == ["blocked"]
+
+
+def test_a_model_that_has_forgotten_what_its_predecessor_keeps_out_is_refused():
+    """It blocks as many charges, but others."""
+    said = _said(size=20_000)
+    said.champion[:20], said.challenger[:20] = [90.0] * 20, [49.0] * 5 + [90.0] * 15
+
+    assert _words(said) == ["forgotten"]
+    said.challenger[0] = 50.0
+    assert _words(said) == []
+    said.champion[19], said.challenger[:20] = 79.0, [49.0] * 20
+    assert "forgotten" not in _words(said), "of so few nothing can be said"
 
 
 def test_scores_that_have_nothing_to_do_with_each_other_are_refused():
