@@ -52,7 +52,7 @@ openapi: setup ## docs/openapi.json from the API's routes
 
 lock: ## compile the hash-pinned requirement files from their .in files
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
-	for room in layers/dependencies functions/vault functions/fraud functions/reconciliation; do \
+	for room in layers/dependencies functions/vault functions/fraud functions/reconciliation functions/training; do \
 	  $(BIN)/uv pip compile -q --python-version 3.13 --python-platform aarch64-manylinux_2_28 --generate-hashes \
 	    --no-emit-package maxminddb --constraint requirements-dev.txt $$room/requirements.in -o $$room/requirements.txt || exit 1; done
 

@@ -79,6 +79,9 @@ _LARGEST_DISK_MB = 10_240
 _SORTING_MB = 3 * _ONE_CPU_MB
 """DuckDB's 3 GB, and room for what it does not count and for Python."""
 
+_ROWS_DISK_MB = 2_560
+"""Two million rows of 65 features and what is known of them: 1.4 GB."""
+
 SEVEN_YEARS_DAYS = 7 * 365 + 2
 """With as many leap days as seven years can have."""
 
@@ -118,6 +121,13 @@ FUNCTIONS = {
         "functions.reconciliation.app.match", _SORTING_MB, 840, disk_mb=_LARGEST_DISK_MB, batch=True
     ),
     "payments-reconciliation-report": FunctionSpec("functions.reconciliation.app.report", _ONE_CPU_MB, 840, batch=True),
+    "payments-training-collect": FunctionSpec(
+        "functions.training.app.collect", _SORTING_MB, 840, disk_mb=_ROWS_DISK_MB, batch=True
+    ),
+    "payments-training-learn": FunctionSpec(
+        "functions.training.app.learn", _SORTING_MB, 840, disk_mb=_ROWS_DISK_MB, batch=True
+    ),
+    "payments-training-release": FunctionSpec("functions.training.app.release", _ONE_CPU_MB, 840, batch=True),
     "payments-operations": FunctionSpec("functions.operations.app.handler", 1024, 28),
 }
 """Every Lambda function of the platform (docs/interfaces.md)."""
@@ -179,6 +189,20 @@ class Config:
     """How long reconciliation's report waits for the projector to count what the run has booked."""
     duckdb_memory: str
     duckdb_threads: int
+    training_days: int
+    """Days of labelled charges that a daily fraud model learns from and is judged by."""
+    held_out_days: int
+    """Of these, the newest, which judge; as many before them calibrate."""
+    label_days: int
+    """How old a charge must be to count as good because nobody has said otherwise."""
+    shadow_seconds: int
+    """How long a new model is asked beside the old one. Shorter than a day by what a run takes besides: then the next
+    one begins, and would put its own challenger in this one's place."""
+    shadow_charges: int
+    """How many charges both must have been asked about."""
+    least_frauds: int
+    """Fewer labelled frauds teach nothing."""
+    least_good: int
     at_risk_limit: int
     """Minor units at risk in one run above which somebody is told at once."""
     card_attempts_per_hour: int
@@ -212,6 +236,10 @@ class Config:
     def reconciles_in(self, region: str) -> bool:
         """Whether reconciliation begins runs by itself in this region."""
         return self.reconciling_region(region) == region
+
+    def trains_in(self, region: str) -> bool:
+        """Whether fraud models are trained daily in this region: in one for all, and never by itself locally."""
+        return self.environment != "local" and region == self.owner_region
 
     def replica_regions(self) -> list[str]:
         """Regions to which DynamoDB replicates the tables the owner region defines."""
@@ -271,6 +299,13 @@ def read(context: Context) -> Config:
         drift_seconds=20 if local else 60,
         duckdb_memory="500MB" if local else "3GB",
         duckdb_threads=1 if local else 3,
+        training_days=7 if local else 60,
+        held_out_days=1 if local else 7,
+        label_days=0 if local else 30,  # nobody waits for a month's disputes locally
+        shadow_seconds=5 if local else 22 * 3600,
+        shadow_charges=20 if local else 1_000,
+        least_frauds=30 if local else 500,
+        least_good=300 if local else 10_000,
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
         country_layers=by_region(context, "country_layers", REGIONS),

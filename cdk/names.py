@@ -27,6 +27,8 @@ BUS = "payments"
 SAGA = "payments-charge"
 BALANCE_CHECK = "payments-balance-check"
 RECONCILIATION = "payments-reconciliation"
+TRAINING = "payments-training"
+TRAINING_MACHINE = "payments-fraud-training"
 API = "payments"
 OPERATIONS = "payments-operations"
 """The operators' function, and its API."""
@@ -61,6 +63,7 @@ DRIFT = "ReconciliationDrift"
 LASTING_DRIFT = "ReconciliationDriftLasting"
 FILES_REFUSED = "SettlementFilesRefused"
 FEED_DAMAGED = "FeedObjectsDamaged"
+FEATURE_DRIFT = "FraudFeatureDrift"
 
 
 def dead_letters(worker: str) -> str:

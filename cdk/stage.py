@@ -16,6 +16,7 @@ from cdk.stacks.observability import ObservabilityStack
 from cdk.stacks.operations import OperationsStack
 from cdk.stacks.proof import ProofStack
 from cdk.stacks.reconciliation import ReconciliationStack
+from cdk.stacks.training import TrainingStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
 from cdk.stacks.workers import WorkersStack
@@ -57,6 +58,7 @@ class PlatformStage(Stage):
         make(FraudStack, "fraud", payments_stream_arn=data.payments_stream_arn)
         make(ProofStack, "proof")
         make(ReconciliationStack, "reconciliation")
+        make(TrainingStack, "training")
         make(ObservabilityStack, "observability")
         if config.audit_trail:
             make(AuditStack, "audit", watched_keys=base.watched_keys())

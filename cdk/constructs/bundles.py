@@ -23,7 +23,7 @@ from aws_cdk import aws_lambda as lambda_
 
 ROOT = Path(__file__).resolve().parents[2]
 
-MODEL_FILES = ("models/fraud/model.txt", "models/fraud/model.json")
+MODEL_FILES = ("models/fraud/model.txt", "models/fraud/model.json", "models/fraud/reference.json")
 
 _NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.pyc", "tests", "README.md", "requirements*", ".*")
 
@@ -34,6 +34,10 @@ PLATFORM = (
     "--python-version=3.13",
     "--only-binary=:all:",
 )
+
+_OPENMP = "scikit_learn.libs/libgomp*"
+
+_ONLY_OF_SCIKIT_LEARN = ("scikit_learn*", "sklearn", "joblib*", "cloudpickle*", "threadpoolctl*")
 
 _LIGHTGBM_PYTHON = [
     "lightgbm*",
@@ -109,18 +113,33 @@ def keep_native_lightgbm(layer: Path) -> None:
     """
     site = layer / "python"
     library = (site / "lightgbm/lib/lib_lightgbm.so").read_bytes()
-    runtimes = list(site.glob("scikit_learn.libs/libgomp*"))
-    if not runtimes:
-        raise BundleError("no libgomp: scikit-learn must be in the requirements of the fraud function's wheels")
-    openmp = runtimes[0].read_bytes()
+    _keep_openmp(layer)
     for pattern in _LIGHTGBM_PYTHON:
         for path in site.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (site / "lightgbm/lib").mkdir(parents=True)
     (site / "lightgbm/__init__.py").touch()
     (site / "lightgbm/lib/lib_lightgbm.so").write_bytes(library)
+
+
+def keep_learner(layer: Path) -> None:
+    """Of scikit-learn keep only OpenMP's runtime, and no package's own tests: 157 MB instead of 224. With the
+    platform's dependencies (53 MB) it must stay below Lambda's 250 MB; most of it is scipy, which LightGBM imports."""
+    _keep_openmp(layer)
+    site = layer / "python"
+    for pattern in _ONLY_OF_SCIKIT_LEARN:
+        for path in site.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in [path for package in ("numpy", "scipy") for path in (site / package).rglob("tests")]:
+        shutil.rmtree(path)
+
+
+def _keep_openmp(layer: Path) -> None:
+    runtimes = list((layer / "python").glob(_OPENMP))
+    if not runtimes:
+        raise BundleError("no libgomp: scikit-learn must be in the requirements of wheels with LightGBM")
     (layer / "lib").mkdir()
-    (layer / "lib/libgomp.so.1").write_bytes(openmp)
+    (layer / "lib/libgomp.so.1").write_bytes(runtimes[0].read_bytes())
 
 
 @jsii.implements(ILocalBundling)

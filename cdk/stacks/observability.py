@@ -14,6 +14,7 @@ from cdk.config import Config
 from cdk.constructs import metrics
 from cdk.constructs.metrics import CHECK_PERIOD, CHECK_PERIODS
 from cdk.constructs.reconciliation_alarms import reconciliation_alarms
+from cdk.constructs.training_alarms import training_alarms
 from cdk.constructs.worker import alarm, silence_alarm, tell
 
 LATENCY_BUDGET_MS = 300
@@ -131,6 +132,7 @@ class ObservabilityStack(Stack):
             )
         self._books()
         reconciliation_alarms(self, config, self.region)
+        training_alarms(self, config, self.region)
         self._dashboard(list(sagas.values()), latency, errors)
 
     def _topic(self, config: Config) -> None:

@@ -11,7 +11,7 @@ from cdk import names
 from cdk.config import Config
 from cdk.constructs.bundles import ROOT
 from cdk.constructs.function import PaymentsFunction
-from cdk.constructs.machine import map_machine
+from cdk.constructs.machine import standard_machine
 from cdk.constructs.nag import acknowledge
 
 DEFINITION = ROOT / "statemachines" / "balance_check.asl.json"
@@ -77,8 +77,14 @@ class ProofStack(Stack):
         audit.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
 
     def _check(self) -> None:
-        machine = map_machine(
-            self, "BalanceCheck", config=self._config, name=names.BALANCE_CHECK, definition=DEFINITION, tasks=TASKS
+        machine = standard_machine(
+            self,
+            "BalanceCheck",
+            config=self._config,
+            name=names.BALANCE_CHECK,
+            definition=DEFINITION,
+            tasks=TASKS,
+            has_map=True,
         )
         rule = events.Rule(self, "Daily", rule_name=names.BALANCE_CHECK, schedule=CHECK_AT)
         rule.add_target(targets.SfnStateMachine(machine))

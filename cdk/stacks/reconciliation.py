@@ -16,7 +16,7 @@ from cdk import names
 from cdk.config import REGIONS, Config
 from cdk.constructs.bundles import ROOT
 from cdk.constructs.function import PaymentsFunction
-from cdk.constructs.machine import map_machine
+from cdk.constructs.machine import standard_machine
 from cdk.constructs.settlement_store import allow_finding, allow_objects
 
 DEFINITION = ROOT / "statemachines" / "reconciliation.asl.json"
@@ -46,7 +46,15 @@ class ReconciliationStack(Stack):
         self._match()
         self._report()
         self._start(
-            map_machine(self, "Machine", config=config, name=names.RECONCILIATION, definition=DEFINITION, tasks=TASKS)
+            standard_machine(
+                self,
+                "Machine",
+                config=config,
+                name=names.RECONCILIATION,
+                definition=DEFINITION,
+                tasks=TASKS,
+                has_map=True,
+            )
         )
 
     def _ingest(self) -> None:

@@ -22,20 +22,9 @@ import numpy.typing as npt
 from functions.fraud.booster import Booster
 from functions.fraud.features import NAMES
 from functions.fraud.model import BLOCK_ABOVE, load_model
+from functions.training.metrics import FALSE_POSITIVES, figures, threshold_at
 from models.fraud import outside
-from models.fraud.metrics import auc, average_precision, recall_at, threshold_at
 from models.fraud.periods import Period, periods
-
-FALSE_POSITIVES = 0.005
-
-
-def figures(period: Period, probability: npt.NDArray[np.float64]) -> dict[str, float]:
-    """AUC, average precision and recall at a false positive rate of 0.5 %, each from 0 to 1."""
-    return {
-        "auc": auc(period.fraud, probability),
-        "average_precision": average_precision(period.fraud, probability),
-        "recall_at_0.5%_fpr": recall_at(period.fraud, probability, FALSE_POSITIVES),
-    }
 
 
 def money(period: Period, blocked: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -77,7 +66,7 @@ def shipped() -> dict[str, object]:
     return {
         "charges": len(blocked),
         "fraud": int(held_out.fraud.sum()),
-        **figures(held_out, probability),
+        **figures(held_out.fraud, probability),
         "blocked_legitimate": float(blocked[~held_out.fraud].mean()),
         "dollars": money(held_out, blocked),
         "patterns": by_pattern(held_out, probability, blocked),

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from functions.fraud.charge import Charge
 from functions.fraud.features import NAMES
 from functions.fraud.history import DAY
+from functions.training.metrics import Labels, Scores
 from models.fraud.dataset import Matrix, Memory, rows
-from models.fraud.metrics import Labels, Scores
 
 # Days of labels by which a customer counts as known to be fraudulent, as in the Handbook's figures: its training week.
 KNOWN_DAYS = 7

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.fraud.features import NAMES
+from functions.training.metrics import Scores, auc, average_precision
 from models.fraud.dataset import Matrix
 from models.fraud.handbook import Split, Transactions, card_precision, features, read, unknown
-from models.fraud.metrics import Scores, auc, average_precision
 
 EPOCH = date(1970, 1, 1)
 SEEDS = (1, 2, 3)

@@ -136,6 +136,36 @@ def test_wheels_are_bundled_for_lambdas_platform(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "python")
 
 
+def test_the_learner_is_kept_whole_with_openmp_and_without_what_it_does_not_import(tmp_path: Path) -> None:
+    site = tmp_path / "python"
+    for name in (
+        "lightgbm/lib/lib_lightgbm.so",
+        "lightgbm/basic.py",
+        "scikit_learn.libs/libgomp-1.so.1.0.0",
+        "scikit_learn-1.dist-info/METADATA",
+        "sklearn/tests/test_all.py",
+        "numpy/core/tests/test_a.py",
+        "numpy/core/a.py",
+        "scipy/sparse/a.py",
+        "narwhals/a.py",
+        "threadpoolctl.py",
+    ):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(name)
+
+    bundles.keep_learner(tmp_path)
+
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
+        "python/lightgbm/lib/lib_lightgbm.so",
+        "python/lightgbm/basic.py",
+        "python/numpy/core/a.py",
+        "python/scipy/sparse/a.py",
+        "python/narwhals/a.py",
+        "lib/libgomp.so.1",
+    }
+
+
 def test_only_lightgbms_library_is_kept(tmp_path: Path) -> None:
     site = tmp_path / "python"
     for name in (

@@ -9,6 +9,7 @@ import pytest
 
 from cdk.config import REGIONS
 from cdk.stacks.reconciliation import STEPS
+from cdk.stacks.training import STEPS as TRAINING_STEPS
 from cdk.vault_rights import VAULT_RIGHTS
 from tests.infrastructure.policies import Statement, invokers, statements, text
 from tests.infrastructure.synthesis import Synthesized
@@ -36,6 +37,7 @@ INVOKERS = {
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
     **{f"payments-reconciliation-{step}": {"MachineRole"} for step in STEPS},
+    **{f"payments-training-{step}": {"MachineRole"} for step in TRAINING_STEPS},
 }
 
 
@@ -136,6 +138,7 @@ def test_nobody_may_delete_or_scan_a_table_but_those_who_must(deployment: Synthe
         ("accounts", "BatchWriteItem"): {"ProjectorRole"},
         ("proofs", "BatchWriteItem"): {"NotaryRole"},
         ("settlements", "DeleteItem"): {"MatchRole", "OperationsRole"},
+        ("fraud-rules", "DeleteItem"): {"TrainingReleaseRole"},
         ("vault-tokens", "Scan"): {"WalkRole"},
         ("vault-card-keys", "Scan"): {"WalkRole"},
         ("vault-tokens", "DeleteItem"): {"KeysRole"},
@@ -150,7 +153,9 @@ def test_nobody_may_delete_or_scan_a_table_but_those_who_must(deployment: Synthe
     }
 
 
-def test_fraud_scoring_reads_rules_operators_write_them_and_nobody_else_may(deployment: Synthesized) -> None:
+def test_fraud_scoring_reads_rules_operators_and_training_write_them_and_nobody_else(
+    deployment: Synthesized,
+) -> None:
     """Nothing with a right on the rules has one on the merchants, whose table has the digests of API keys."""
     found: dict[str, set[str]] = {}
     for statement in _on_table(deployment, "fraud-rules"):
@@ -159,6 +164,8 @@ def test_fraud_scoring_reads_rules_operators_write_them_and_nobody_else_may(depl
     assert found == {
         "ScoreRole": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "OperationsRole": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"},
+        "TrainingCollectRole": {"dynamodb:GetItem"},
+        "TrainingReleaseRole": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
     }
     assert not found.keys() & {_role(statement) for statement in _on_table(deployment, "merchants")}
 

@@ -1,4 +1,4 @@
-"""Runs a state machine's definition in process: of the Amazon States Language, what reconciliation's uses."""
+"""Runs a state machine's definition in process: of the Amazon States Language, what two of ours use."""
 
 import json
 import re
@@ -14,13 +14,14 @@ class Failed(Exception):
 class Machine:
     """`tasks` are handlers by what stands for their ARN in the definition; `wait` is called for every Wait state."""
 
-    def __init__(self, tasks, wait=lambda: None):
-        self._definition = json.loads(DEFINITION.read_text())
+    def __init__(self, tasks, wait=lambda: None, definition=DEFINITION):
+        self._definition = json.loads(definition.read_text())
         self._tasks, self._wait = tasks, wait
 
-    def run(self, name, given):
+    def run(self, name, given, started_at="2026-11-23T10:00:00.000Z"):
         """The output of an execution of this name with this input."""
-        return self._states(self._definition, given, {"Execution": {"Name": name, "Input": given}})
+        execution = {"Name": name, "Input": given, "StartTime": started_at}
+        return self._states(self._definition, given, {"Execution": execution})
 
     def _states(self, machine, data, context):
         name = machine["StartAt"]
