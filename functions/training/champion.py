@@ -51,6 +51,15 @@ def learned(of: str) -> Learned:
     return found
 
 
+def keep_shipped() -> None:
+    """Puts the shipped model into every region's bucket, once: when a later deployment ships another, this one can
+    still be asked, compared with and gone back to."""
+    version = shipped()
+    if store.read(store.of_model(version, ABOUT)) is None:
+        for name in model_files.FILES:
+            store.write_everywhere(store.of_model(version, name), (SHIPPED / name).read_bytes())
+
+
 def _file(of: str, name: str) -> bytes | None:
     if of != shipped():
         return store.read(store.of_model(of, name))

@@ -31,6 +31,7 @@ def learn(run: str, asked: str) -> Outcome:
     the same model. What it finds is put into the run's folder, the challenger into every region's bucket."""
     if store.read_json(store.of_run(run, collecting.OUTCOME)) is None:
         return {"result": "refused", "champion": asked, "reasons": ["no_such_run: nothing was collected"]}
+    champion.keep_shipped()
     try:
         before = champion.learned(asked)
     except NoChampion as missing:

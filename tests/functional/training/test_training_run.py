@@ -102,6 +102,17 @@ def test_what_it_learned_is_what_serving_loads_in_either_region(world, tmp_path)
     assert json.loads((folder / "model.json").read_text()).keys() == shipped.keys(), "the same form"
 
 
+def test_the_shipped_version_is_kept_in_every_region_for_the_day_when_another_is_shipped(world):
+    world.history()
+
+    world.learn(world.collect())
+
+    for region in REGIONS:
+        for name in ("model.txt", "model.json", "reference.json"):
+            kept = world.objects(region)[f"models/{champion.shipped()}/{name}"]
+            assert kept == (champion.SHIPPED / name).read_bytes()
+
+
 def test_learning_again_makes_the_same_files(world):
     world.history()
     collected = world.collect()
@@ -134,7 +145,7 @@ def test_too_little_data_is_a_result(world):
     assert answer["result"] == "refused"
     assert "challenger" not in answer
     assert all(reason.startswith("too_little_data: ") for reason in answer["reasons"])
-    assert not [key for key in world.objects() if key.startswith("models/")]
+    assert {key.split("/")[1] for key in world.objects() if key.startswith("models/")} == {champion.shipped()}
 
 
 def test_the_same_rows_do_not_challenge_their_own_model(world):

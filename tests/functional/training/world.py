@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from zlib import compress
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class World:
         return {
             "day": {"S": f"{day}#{self._scored % 2}"},
             "payment_id": {"S": payment_id},
-            "features": {"B": features.astype("<f8").tobytes()},
+            "features": {"B": compress(features.astype("<f8").tobytes())},
             **{name: {"N" if name in numbers else "S": str(value)} for name, value in plain.items()},
         }
 
