@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises only for a request that is not as agreed (KeyError, TypeError, ValueError); what is away degrades the answer.
     """
     settings = _settings()
-    charge, limits = decode(event, _countries(settings.country_database)), Limits.of(event.get("fraud_limits"))
+    charge, limits = decode(event, _countries()), Limits.of(event.get("fraud_limits"))
     lists = _rules(settings).ask(charge.merchant, presented(event, settings.digest_key))
     decision = score(charge, _table(settings), _model(settings.model_directory), lists, limits)
     answer = decision.answer()
@@ -53,9 +53,9 @@ def _rules(settings: Settings) -> RuleTable:
 
 
 @cache
-def _countries(file: Path | None) -> CountryOf:
+def _countries() -> CountryOf:
     try:
-        return Countries(file or packaged())
+        return Countries(packaged())
     except CountryUnavailable as error:
         logger.error("countries unavailable", extra={"reason": str(error)})
         return nowhere

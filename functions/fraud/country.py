@@ -1,7 +1,7 @@
 """The country of an IP address, from a file in MaxMind's DB format (version 2.0 of its specification), memory-mapped.
 
 What is read of the format is what a country needs: its own reader is 25 ms of import less than maxminddb, and needs no
-extension module. The file is the one of the package python-geoacumen, or a licensed one (setting `COUNTRY_DATABASE`).
+extension module. The file is the one of the package python-geoacumen.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Settings:
     """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py.
     `profiles_budget_ms`: how long a charge waits for its profiles before it is scored without them.
-    `digest_key`: see profiles.py and listed.py; a secret. `country_database`: a file for country.py, None for the
-    packaged one.
+    `digest_key`: see profiles.py and listed.py; a secret.
     """
 
     table: str
@@ -27,7 +26,6 @@ class Settings:
     card_attempts_per_hour: int
     profiles_budget_ms: int
     digest_key: str = field(default="", repr=False)
-    country_database: Path | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -42,5 +40,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         card_attempts_per_hour=int(environment.get("CARD_ATTEMPTS_PER_HOUR", "100")),
         profiles_budget_ms=int(environment.get("PROFILES_BUDGET_MS", "150")),
         digest_key=environment.get("PROFILE_DIGEST_KEY", ""),
-        country_database=Path(environment["COUNTRY_DATABASE"]) if "COUNTRY_DATABASE" in environment else None,
     )
