@@ -168,7 +168,7 @@ def _scored(row: Sequence[float], model: Model, limits: Limits, seen: str) -> De
 def _why(row: Sequence[float], model: Model) -> tuple[str, ...]:
     """What raised the score; that it cannot be said changes nothing of the decision."""
     try:
-        return reasons(model.contributions(row))
+        return reasons(model.contributions(row), row)
     except ModelUnavailable:
         return (MODEL_SCORE,)
 

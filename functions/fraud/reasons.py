@@ -6,7 +6,7 @@ which this function does without. A code may be added, but never be given anothe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # As many as a person reads.
 MOST_REASONS = 5
@@ -81,10 +81,18 @@ FEATURES = {
 CODES = {feature: code for code, features in FEATURES.items() for feature in features}
 
 
-def reasons(contributions: Mapping[str, float]) -> tuple[str, ...]:
-    """Codes of what raises the score, the most telling first, from each feature's contribution to the log-odds."""
+# Codes that also say that nothing is known. Of all others a missing feature says nothing, whatever it contributes: an
+# IP address that was not sent has no cards.
+OF_ABSENCE = frozenset({"card_history", "customer_history", "device_history"})
+
+
+def reasons(contributions: Mapping[str, float], row: Sequence[float]) -> tuple[str, ...]:
+    """Codes of what raises the score, the most telling first, from each feature's contribution to the log-odds and, in
+    the same order, its value."""
     sums: dict[str, float] = {}
-    for name, contribution in contributions.items():
-        sums[CODES[name]] = sums.get(CODES[name], 0.0) + contribution
+    for (name, contribution), value in zip(contributions.items(), row, strict=True):
+        code = CODES[name]
+        if value == value or code in OF_ABSENCE:
+            sums[code] = sums.get(code, 0.0) + contribution
     telling = sorted((-total, code) for code, total in sums.items() if total >= WORTH_SAYING)
     return tuple(code for _, code in telling[:MOST_REASONS]) or (MODEL_SCORE,)

@@ -6,9 +6,10 @@ one device), gateways (a merchant's server that sends one fingerprint for all of
 (one customer that pays with a fresh card each time) and fleets (one card, dozens of charges an hour).
 
 Fraud: card testing (many stolen cards tried on one device with small amounts, then used), stolen cards used for large
-amounts by new customers, account takeover (a known card and customer, a new device, unusual amounts), merchant
-compromise (for weeks, stolen cards are charged at one shop for its ordinary amounts), bust-out (an account behaves for
-weeks and then spends all it can), and stealthy fraud that keeps to ordinary amounts and can hardly be told.
+amounts by new customers, resale (a card nobody has seen buys what can be sold on), account takeover (a known card and
+customer, a new device, unusual amounts), merchant compromise (for weeks, stolen cards are charged at one shop for its
+ordinary amounts), bust-out (an account behaves for weeks and then spends all it can), and stealthy fraud that keeps to
+ordinary amounts and can hardly be told.
 
 Where they are: a Contact. Networks are shared (households, carriers), and a few of the honest use a VPN.
 """
@@ -29,7 +30,7 @@ START = 1_767_571_200
 ELSEWHERE = 0.15
 
 # Mean and deviation of the logarithm of cents: ordinary purchases, micropayments, journeys and electronics.
-GUESTS = ((8.3, 0.9), (5.7, 0.7), (11.3, 0.7))
+GUESTS = ((8.3, 0.9), (5.7, 0.7), (11.2, 0.6))
 
 
 COUNTRIES = ("US", "GB", "DE", "FR", "CA", "BR", "IN", "RO")
@@ -238,8 +239,8 @@ def testing(random: np.random.Generator, number: int, days: int) -> Iterator[Dra
 
 
 def _tester(random: np.random.Generator, number: int, card: int, hideouts: int) -> Contact:
-    """A script: few addresses, an e-mail address for every card or one for all."""
-    name = f"t{number}_{card}" if number % 3 else f"t{number}"
+    """A script: few addresses, an e-mail address for every card or, one in ten, one for all."""
+    name = f"t{number}_{card}" if number % 10 else f"t{number}"
     return Contact(f"{name}@example.net", f"RO:t{number}_{random.integers(hideouts)}", "RO", _country(random))
 
 
@@ -255,6 +256,18 @@ def stolen(random: np.random.Generator, number: int, people: list[Person], days:
         amount = np.exp(random.normal(12.3, 1.0))
         yield Draft(at, amount, merchant, token, customer, device, "stolen", True, contact)
         at += random.exponential(900)
+
+
+def resale(random: np.random.Generator, number: int, days: int) -> Iterator[Draft]:
+    """What is dear and can be sold on, bought by someone entirely new with a card that nobody here has seen."""
+    at, merchant, name = _any_time(random, days), _any_shop(random), f"r{number}"
+    customer = name if random.random() < 0.7 else None
+    device = name if random.random() < 0.7 else None
+    contact = _thief(random, name, _country(random))
+    for _ in range(random.integers(1, 4)):
+        amount = np.exp(random.normal(13.2, 0.6))
+        yield Draft(at, amount, merchant, f"tok_{name}", customer, device, "resale", True, contact)
+        at += random.exponential(600)
 
 
 def takeover(random: np.random.Generator, number: int, people: list[Person], days: int) -> Iterator[Draft]:

@@ -33,12 +33,13 @@ class Scale:
     gateways: int = 10
     agencies: int = 8
     fleets: int = 6
-    testing: int = 100
+    testing: int = 250
     stolen: int = 600
     takeovers: int = 380
     stealthy: int = 200
     compromises: int = 12
     bust_outs: int = 90
+    resales: int = 400
 
 
 class Labelled(NamedTuple):
@@ -121,3 +122,5 @@ def _traffic(random: np.random.Generator, scale: Scale) -> Iterator[actors.Draft
         yield from actors.compromise(random, number, people, scale.days)
     for number in range(scale.bust_outs):
         yield from actors.bust_out(random, number, scale.days)
+    for number in range(scale.resales):
+        yield from actors.resale(random, number, scale.days)

@@ -15,6 +15,7 @@ from functions.fraud import lists as room
 from functions.fraud.charge import Charge
 from functions.fraud.decision import Decision
 from functions.fraud.facts import Facts
+from functions.fraud.features import NAMES
 from functions.fraud.listed import Presented
 from functions.fraud.lists import FRESH_SECONDS, RuleTable
 from functions.fraud.models import Panel
@@ -275,7 +276,7 @@ class Suspicious:
         return 99
 
     def contributions(self, row: object) -> dict[str, float]:
-        return {"amount_log": 1.0}
+        return dict.fromkeys(NAMES, 0.0) | {"amount_log": 1.0}
 
 
 def decided(client: Any, table: RuleTable, model: Any) -> Decision:

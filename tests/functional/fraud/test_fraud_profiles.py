@@ -253,11 +253,9 @@ def _same(one: list[float], other: list[float]) -> bool:
 def test_serving_sees_the_features_that_training_saw(client: Any) -> None:
     """A stream of generated traffic, with labels that come late, through the table and through memory: the same rows,
     value by value."""
-    scale = Scale(40, shoppers=2, guests=8, kiosks=0, gateways=0, agencies=0, fleets=0, testing=1, stolen=2,
-                  takeovers=2, stealthy=1, compromises=1, bust_outs=1)  # fmt: skip
-    stream = [(one.charge, one.stopped, one.confirmed_at, one.pattern) for one in generate(5, scale)]
-    stream = stream[:: len(stream) // 130 + 1] + [one for one in stream if one[3] in ("testing", "takeover")][:20]
-    stream.sort(key=lambda one: one[0].at)
+    scale = Scale(63, shoppers=3, guests=8, kiosks=0, gateways=0, agencies=0, fleets=0, testing=1, stolen=2,
+                  takeovers=3, stealthy=1, compromises=1, bust_outs=2, resales=1)  # fmt: skip
+    stream = [(one.charge, one.stopped, one.confirmed_at, one.pattern) for one in generate(26, scale)]
     told = [one[:3] for one in stream]
     trained, served = list(rows(told, Memory())), list(rows(told, Served(client, REGIONS[:1])))
     assert len({pattern for *_, pattern in stream}) >= 6

@@ -81,17 +81,26 @@ def test_every_feature_has_a_code_and_every_code_a_text() -> None:
 
 
 def test_contributions_of_one_code_are_summed_and_the_largest_comes_first() -> None:
-    found = reasons({"card_count_1h": 0.4, "card_count_24h": 0.4, "amount_log": 0.7, "hour": -3.0, "weekday": 2.0})
+    contributions = {"card_count_1h": 0.4, "card_count_24h": 0.4, "amount_log": 0.7, "hour": -3.0, "weekday": 2.0}
+    found = reasons(contributions, [1.0] * 5)
     assert found == ("card_velocity", "amount")
 
 
 def test_what_lowers_the_score_or_hardly_raises_it_is_no_reason() -> None:
-    assert reasons(dict.fromkeys(NAMES, 0.0) | {"amount_log": -2.0, "hour": WORTH_SAYING / 2}) == ("model_score",)
+    contributions = dict.fromkeys(NAMES, 0.0) | {"amount_log": -2.0, "hour": WORTH_SAYING / 2}
+    assert reasons(contributions, [1.0] * len(NAMES)) == ("model_score",)
+
+
+def test_what_was_not_sent_is_no_reason_but_that_nothing_is_known_is_one() -> None:
+    """Many cards from its IP address: untrue of a charge that came without one."""
+    contributions = {"ip_cards": 2.0, "email_count_24h": 1.0, "device_age_days": 0.5, "amount_log": 0.3}
+    assert reasons(contributions, [nan, nan, nan, 9.0]) == ("device_history", "amount")
+    assert reasons(contributions, [9.0, nan, nan, 9.0]) == ("many_cards_on_ip", "device_history", "amount")
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.floats(-50, 50), min_size=1))
 def test_reasons_are_few_known_and_no_other_raises_the_score_more(contributions: dict[str, float]) -> None:
-    found = reasons(contributions)
+    found = reasons(contributions, [1.0] * len(contributions))
     sums = {code: sum(c for n, c in contributions.items() if CODES[n] == code) for code in CODES.values()}
     assert 1 <= len(found) == len(set(found)) <= MOST_REASONS
     if found != ("model_score",):

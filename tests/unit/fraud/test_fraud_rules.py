@@ -33,6 +33,7 @@ from functions.fraud.rules import (
     rule_of,
     shadow,
 )
+from models.fraud.dataset import Memory
 
 NOON = 1_795_435_200
 CHARGE = Charge("pay_1", "mer_1", 4200, "USD", NOON, "tok_1", "cus_1", "dev_1")
@@ -73,6 +74,18 @@ def test_so_many_charges_are_let_through_and_the_next_is_not(per: str, window: s
     limit = CountLimit(per, window, 3)
     assert not limit.holds(CHARGE, Facts(CHARGE, past(*tries(2), blocked=blocked))), "the third"
     assert limit.holds(CHARGE, Facts(CHARGE, past(*tries(3), blocked=blocked))), "the fourth"
+
+
+@pytest.mark.parametrize(("cards", "counted"), [(1, 1), (3, 3), (9, 9)])
+def test_an_address_counts_strangers_and_not_who_is_known_there(cards: int, counted: int) -> None:
+    """A limit per IP address is one of charges with a card or of a customer without habit (features.remember)."""
+    memory = Memory()
+    charges = [replace(CHARGE, payment_id=f"pay_{i}", ip="203.0.113.7", card=f"tok_{i % cards}") for i in range(9)]
+    for charge in charges:
+        memory.count(charge, False)
+    facts = Facts(charges[0], memory.known(charges[0]))
+    assert facts.get("ip_count_1h", nan) == counted
+    assert [CountLimit("ip", "1h", over).holds(charges[0], facts) for over in (counted, counted + 1)] == [True, False]
 
 
 @pytest.mark.parametrize(("window", "seconds"), [("10m", 1200), ("1h", 3600), ("24h", 86_400)])
