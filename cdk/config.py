@@ -302,7 +302,7 @@ def read(context: Context) -> Config:
         training_days=7 if local else 60,
         held_out_days=1 if local else 7,
         label_days=0 if local else 30,  # nobody waits for a month's disputes locally
-        shadow_seconds=5 if local else 22 * 3600,
+        shadow_seconds=60 if local else 22 * 3600,  # an emulator waits a tenth of it
         shadow_charges=20 if local else 1_000,
         least_frauds=30 if local else 500,
         least_good=300 if local else 10_000,

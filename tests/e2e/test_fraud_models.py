@@ -18,8 +18,8 @@ from tests.e2e.test_fraud_review import decide, in_review, merchant, operations
 __all__ = ["merchant"]
 
 RELEASE = "payments-training-release"
-SHADOW_SECONDS = "25"
-"""Rules are read every five seconds, and then a model is fetched: locally a shadow is shorter than that."""
+SHADOW_SECONDS = "300"
+"""Of which an emulator waits a tenth. Rules are read every five seconds, and then a model is fetched."""
 
 SEEN_IN = 15
 """Seconds after which charges are scored by another champion."""

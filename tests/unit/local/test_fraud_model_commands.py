@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from local import fraud_commands, fraud_model_commands, retrain
+from local import fraud_commands, fraud_model_commands, retrain, shown
 from local.ledger import Refused
 from local.retrain import Training
 from tests.unit.local.test_operations import Api, client
@@ -46,7 +46,7 @@ def run(monkeypatch):
                 raise typer.Exit(1) from None
 
         monkeypatch.setattr(fraud_model_commands, "api_of", opened)
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(shown.console, "_width", 200)
         return CliRunner().invoke(fraud_commands.app, list(arguments)), api.asked
 
     return running
