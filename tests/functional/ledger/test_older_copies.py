@@ -176,7 +176,7 @@ def test_the_same_status_and_sequence_with_another_time_is_another_state(authori
     assert (mine.status, mine.sequence) == (theirs.status, theirs.sequence)
 
     record = books.CommandRecord("cmd_z", MERCHANT, "f", {}, clock.now())
-    assert not books.execute(mine, lifecycle.refund(mine, "ref_z", 3200, clock.now())[0], journal, record)
+    assert not books.execute(mine, lifecycle.refund(mine, "ref_z", 3200, clock.now())[0], (journal,), record)
 
 
 class TestAhead:
