@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from functions.ledger import app, commands
+from functions.ledger import app
 from payments import books, clock, events, identifiers, lifecycle
 from payments.books import Contention, ReplicationGap
 from payments.journal import Kind
