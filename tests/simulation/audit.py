@@ -23,8 +23,8 @@ class Books:
         self.broken: list[str] = []
         self.events: list[dict[str, Any]] = []
 
-    def look(self, table: str, key: tuple[str, ...], item: Item, regions: list[Any]) -> None:
-        """An item is about to be in a table: a journal must balance, and agree with whatever copy of it there is."""
+    def look(self, table: str, key: tuple[str, ...], item: Item, number: int, regions: list[Any]) -> None:
+        """A region writes an item: a journal must balance and be new there, and be as whatever copy of it there is."""
         if table != "ledger":
             return
         sums: Counter[tuple[str, str]] = Counter()
@@ -33,6 +33,8 @@ class Books:
             sums[entry["currency"]["S"], entry["phase"]["S"]] += sign * int(entry["amount"]["N"])
         if any(sums.values()):
             self.broken.append(f"journal {key} does not balance")
+        if key in regions[number].tables.items["ledger"]:
+            self.broken.append(f"journal {key} was written over")
         for region in regions:
             other = region.tables.items["ledger"].get(key)
             if other and other["entries"] != item["entries"]:
@@ -150,7 +152,7 @@ def _network(view: _View) -> Iterator[str]:
 def _events(view: _View) -> Iterator[str]:
     """Every event was published, of payments that exist, under ids and sequences that do not change."""
     for name, found in view.by_event.items():
-        if len({(event["payment_id"], event["type"], event["sequence"]) for event in found}) > 1:
+        if len({(event["payment_id"], event["type"], _place(event)) for event in found}) > 1:
             yield f"event {name} is several: {[(event['type'], event['sequence']) for event in found]}"
         if found[0]["payment_id"] not in view.journals:
             yield f"event {name} {found[0]['type']} is of no payment"
@@ -162,6 +164,12 @@ def _events(view: _View) -> Iterator[str]:
         for event in wanted:
             if event["id"] not in view.by_event:
                 yield f"{payment.payment_id}: {event['type']} was never published"
+
+
+def _place(event: dict[str, Any]) -> int | None:
+    """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment's state
+    when it is sent, and so another one when the sweeper sends it again; nobody reads it."""
+    return None if event["type"] == events.PAYMENT_COMMAND else int(event["sequence"])
 
 
 def _commands(view: _View) -> Iterator[str]:

@@ -48,6 +48,7 @@ class Faults:
         self._random = random
         self.kinds = sorted(random.sample(KINDS, random.randint(1, 5)))
         self._rates = {kind: random.choice((0.01, 0.03, 0.1)) for kind in self.kinds}
+        self._fates = [fate for fate in Fate if fate.value in self._rates]
         self.windows = [self._window(kind) for kind in ("freeze", "kill", "cut") if kind in self._rates]
         self.lag = 30.0 if "lag" in self._rates else 1.5
         self.skew = random.uniform(-0.4, 0.4)
@@ -55,19 +56,26 @@ class Faults:
 
     def fate(self) -> Fate:
         """What becomes of the next request."""
-        for fate in (Fate.LOST, Fate.UNANSWERED, Fate.LATE, Fate.REFUSED):
-            if self.strikes(fate.value):
-                return fate
-        return Fate.ANSWERED
+        return next((fate for fate in self._fates if self.strikes(fate.value)), Fate.ANSWERED)
 
     def strikes(self, kind: str) -> bool:
         """Whether this kind of fault happens here and now."""
         rate = self._rates.get(kind)
         return rate is not None and not self.quiet and self._random.random() < rate
 
+    @property
+    def stand_in(self) -> bool:
+        """Whether a region may do the work of a shard's primary in this run."""
+        return bool(set(self.kinds) - {"duplicate", "drop", "lag"})
+
+    @property
+    def moves(self) -> bool:
+        """Whether shards move in this run."""
+        return "flip" in self._rates
+
     def flips(self) -> list[tuple[float, int]]:
         """When a shard gets another primary region, and which shard."""
-        if "flip" not in self._rates:
+        if not self.moves:
             return []
         return [(self._random.uniform(1, QUIET_AT * 0.8), self._random.randrange(2)) for _ in range(3)]
 

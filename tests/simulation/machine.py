@@ -5,6 +5,7 @@ States: Task, Choice, Pass. JSONPath without filters. What it does not know, it 
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,6 +38,7 @@ class TaskFailed(Exception):
         self.error = error
 
 
+@cache
 def definition() -> dict[str, Any]:
     """The state machine of the charge."""
     found: dict[str, Any] = json.loads(FILE.read_text())

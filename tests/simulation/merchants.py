@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 from payments import identifiers
+from tests.simulation import known
+from tests.simulation.faults import QUIET_AT
 from tests.simulation.hub import Crashed, Future, TimedOut
 from tests.simulation.region import Region
 from tests.simulation.vault import BLOCKED_CENTS, INVALID_CENTS
@@ -71,7 +73,8 @@ class Merchants:
         if pick.random() < 0.15:
             other = self._charge(merchant, request.key, request.body["amount"] + 100)
             self.charges.append(other)
-            self._send(other, start + pick.uniform(0, 2), pick.choice(self._regions))
+            late = self._wire.faults.stand_in and not known.REUSE_WHILE_A_REGION_STANDS_IN
+            self._send(other, QUIET_AT + 60 if late else start + pick.uniform(0, 2), pick.choice(self._regions))
         if pick.random() < 0.5:
             self._follow(request, start)
 
@@ -90,6 +93,8 @@ class Merchants:
 
     def _follow(self, charge: Request, start: float) -> None:
         """What the merchant does with the payment later, sometimes to both regions at once."""
+        if self._wire.faults.moves and not known.COMMANDS_WHILE_A_SHARD_MOVES:
+            start = QUIET_AT + 60
         payment_id = identifiers.payment_id(charge.merchant, charge.key)
         kinds = ("refund", "refund") if charge.body["capture"] else ("capture", "capture", "void", "refund")
         for number, kind in enumerate(self._random.sample(kinds, self._random.randint(1, len(kinds)))):

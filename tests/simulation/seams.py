@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
 from functions.api import routing
 from functions.network import card_network
-from payments import clients, clock, identifiers, observability, regions
+from payments import books, clients, clock, identifiers, observability, records, regions
 from tests.simulation.clients import Session
 from tests.simulation.outside import NetworkSession
 
@@ -26,6 +26,10 @@ START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 SHARDS = 2
 """Instead of 128, so that a sweep takes a few queries: one shard for each region."""
+
+
+BUCKETS = 2
+"""Of the pending index, instead of 8 per shard, for the same reason."""
 
 
 class PerRegion(MutableMapping[Any, Any]):
@@ -58,21 +62,20 @@ class PerRegion(MutableMapping[Any, Any]):
 def simulated(session: Session, network: NetworkSession) -> Iterator[None]:
     """The platform's code in the simulated world."""
     hub, random = session.wire.hub, session.wire.random
-    dynamo = SimpleNamespace(
-        client=property(lambda _: clients.client("dynamodb")),
-    )
     places: list[tuple[Any, str, Any]] = [
         (clock, "utc", lambda: START + timedelta(seconds=hub.now + session.here().skew)),
         (clock, "monotonic", lambda: hub.now + 1000),
         (clock, "pause", lambda longest: hub.sleep(random.uniform(0, longest))),
         (clients, "_session", lambda: session),
-        (pynamodb.connection.base.Connection, "client", dynamo.client),
+        (pynamodb.connection.base.Connection, "client", property(lambda _: clients.client("dynamodb"))),
         (card_network, "_session", lambda: network),
         (regions, "here", lambda: session.here().name),
         (regions, "_cache", PerRegion("shards", session)),
         (routing, "_paused_until", PerRegion("paused", session)),
         (identifiers, "secrets", SimpleNamespace(token_bytes=random.randbytes)),
         (identifiers, "SHARDS", SHARDS),
+        (books, "PENDING_BUCKETS", BUCKETS),
+        (records, "PENDING_BUCKETS", BUCKETS),
         (observability, "print", lambda *_, **__: None),
     ]
     kept = chance.getstate()

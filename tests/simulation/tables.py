@@ -31,7 +31,7 @@ STALE_SECONDS = 0.3
 
 
 class Tables:
-    """A region's copy of every table. `watch` is told of each write made here, `stale` decides what a read that need
+    """A region's copy of every table. `watch` is told of each write that is to be made here, `stale` decides what a read that need
     not be consistent finds."""
 
     def __init__(self, now: Callable[[], float], watch: Watch, stale: Callable[[], bool]):
@@ -59,8 +59,8 @@ class Tables:
     def put(self, table: str, item: Item) -> None:
         """Write an item, as a request of this region."""
         key = self._key(table, item)
-        self.place(table, key, item)
         self._watch(table, key, item)
+        self.place(table, key, item)
 
     def place(self, table: str, key: Key, item: Item) -> None:
         """Have this item, wherever it was written."""

@@ -49,10 +49,8 @@ class World:
         self.merchants = Merchants(self.wire, self.regions, self.random)
         self.session = Session(self.wire, {region.name: region for region in self.regions}, self._here)
 
-    def run(self, definition: dict[str, Any] | None = None) -> list[str]:
-        """Every promise that was broken, in words; none if all held. `definition` is the state machine."""
-        for region in self.regions:
-            region.machine = definition or machine.definition()
+    def run(self) -> list[str]:
+        """Every promise that was broken, in words; none if all held."""
         with seams.simulated(self.session, NetworkSession(self.wire, self.record)):
             self._schedule()
             self.hub.run(QUIET_AT)
@@ -63,7 +61,7 @@ class World:
 
     def _region(self, number: int, name: str) -> Region:
         def watch(table: str, key: tuple[str, ...], item: dict[str, Any]) -> None:
-            self.books.look(table, key, item, self.regions)
+            self.books.look(table, key, item, number, self.regions)
             self.replication.wrote(number, table, key, item)
 
         tables = Tables(lambda: self.hub.now, watch, lambda: self.random.random() < 0.3)
@@ -73,6 +71,7 @@ class World:
             self.regions_shards = tables.items["shards"]
         region = Region(name, number, self.faults.skew * number, self.wire, tables)
         self.replication.copies.append((region, tables))
+        region.machine = machine.definition()
         region.severed = lambda _: self.replication.cut_until > self.hub.now
         region.hears = self.books.hears
         cards = vault.Vault(name, tables, self.released, self.used)
