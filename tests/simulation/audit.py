@@ -1,5 +1,5 @@
-"""The promises of DESIGN, section 1, held against a run: `Books` looks at every write and event when it happens, `audit`
-at everything once the run has come to rest. Each finding is a sentence."""
+"""The promises of the platform (README.md), held against a run: `Books` looks at every journal and event as it is
+written, `audit` at everything once the run has come to rest. Each finding is a sentence."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from payments import events, identifiers, replay
 from payments.journal import Journal
-from payments.lifecycle import Payment, Status
+from payments.lifecycle import AUTHORIZATION, Payment, Status
 from payments.records import StoredJournal, payment_of, plain
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ class Books:
             if other and other["entries"] != item["entries"]:
                 self.broken.append(f"journal {key} was written again with other entries")
 
-    def hears(self, event: dict[str, Any]) -> None:
-        """The bus took an event."""
+    def hears(self, event: dict[str, Any], regions: list[Any]) -> None:
+        """A bus takes an event: what it is about must be in some region's books by then."""
         self.events.append(event)
+        if not any((event["payment_id"], AUTHORIZATION) in region.tables.items["ledger"] for region in regions):
+            self.broken.append(f"event {event['id']} {event['type']} is of no payment")
 
 
 def audit(world: "World") -> list[str]:
@@ -59,7 +61,9 @@ class _View:
         self.world = world
         items = world.regions[0].tables.items
         self.payments: dict[str, Payment] = {
-            key: payment_of(plain(item)) for (key,), item in items["payments"].items() if identifiers.is_identifier(key, "pay")
+            key: payment_of(plain(item))
+            for (key,), item in items["payments"].items()
+            if identifiers.is_identifier(key, "pay")
         }
         self.journals: defaultdict[str, list[Journal]] = defaultdict(list)
         for (payment_id, _), item in items["ledger"].items():
@@ -142,20 +146,19 @@ def _network(view: _View) -> Iterator[str]:
         declined = held["status"] == "declined"
         if declined is not bool(payment.failure):
             yield f"{payment.payment_id} is {payment.status}, and {held['status']} at the network"
-        at_network = (record.captured(payment.network_ref), record.refunded(payment.network_ref))
-        released = payment.amount if declined else record.released(payment.network_ref)
-        booked = (payment.amount_captured, payment.amount_refunded)
-        if (*at_network, released) != (*booked, payment.amount_released):
-            yield f"{payment.payment_id}: {at_network} {released} at the network, {booked} {payment.amount_released} in the books"
+        reference = payment.network_ref
+        released = payment.amount if declined else record.released(reference)
+        at_network = record.captured(reference), record.refunded(reference), released
+        booked = payment.amount_captured, payment.amount_refunded, payment.amount_released
+        if at_network != booked:
+            yield f"{payment.payment_id}: {at_network} at the network, {booked} in the books"
 
 
 def _events(view: _View) -> Iterator[str]:
-    """Every event was published, of payments that exist, under ids and sequences that do not change."""
+    """Every event was published, under an id and a sequence that do not change."""
     for name, found in view.by_event.items():
         if len({(event["payment_id"], event["type"], _place(event)) for event in found}) > 1:
             yield f"event {name} is several: {[(event['type'], event['sequence']) for event in found]}"
-        if found[0]["payment_id"] not in view.journals:
-            yield f"event {name} {found[0]['type']} is of no payment"
     for payment in view.accepted:
         wanted = [events.charge_authorized(payment), events.payment_result(payment)]
         names = {journal.journal_id.partition("#")[0] for journal in view.journals[payment.payment_id]}
@@ -167,8 +170,8 @@ def _events(view: _View) -> Iterator[str]:
 
 
 def _place(event: dict[str, Any]) -> int | None:
-    """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment's state
-    when it is sent, and so another one when the sweeper sends it again; nobody reads it."""
+    """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment when
+    it is sent, and so another one when the sweeper sends it again; nobody reads it."""
     return None if event["type"] == events.PAYMENT_COMMAND else int(event["sequence"])
 
 

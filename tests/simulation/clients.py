@@ -1,7 +1,7 @@
 """Stands in for botocore: a session whose clients send their requests over the wire, to the region's services.
 
-Each client repeats what may be repeated, as botocore's standard mode does, with the time-outs it was made with. A client
-without a region is one of the region its caller runs in.
+Each client repeats what may be repeated, as botocore's standard mode does, with the time-outs it was made with. A
+client without a region is one of the region its caller runs in.
 """
 
 import io
@@ -141,7 +141,9 @@ def _told(operation: str, asked: dict[str, Any]) -> str:
     match operation:
         case "TransactWriteItems":
             parts = [(kind, part) for single in asked["TransactItems"] for kind, part in single.items()]
-            return f"{operation} " + ", ".join(f"{kind} {_key(part.get('Key') or part['Item'])}" for kind, part in parts)
+            return f"{operation} " + ", ".join(
+                f"{kind} {_key(part.get('Key') or part['Item'])}" for kind, part in parts
+            )
         case "GetItem":
             return f"{operation} {_key(asked['Key'])}"
         case "BatchGetItem":
@@ -152,4 +154,6 @@ def _told(operation: str, asked: dict[str, Any]) -> str:
 
 def _key(item: dict[str, Any]) -> str:
     names = ("payment_id", "journal_id", "shard")
-    return "/".join(next(iter(item[name].values())) for name in names if name in item and (name != "shard" or len(item) == 1))
+    return "/".join(
+        next(iter(item[name].values())) for name in names if name in item and (name != "shard" or len(item) == 1)
+    )

@@ -1,7 +1,7 @@
 """One thread, one virtual clock: tasks take turns, and whose turn it is follows from the seed.
 
-A task is a greenlet: an invocation of a Lambda function, an execution of the state machine, a merchant. It runs until it
-waits for something; the hub then goes to whatever is due next. Nothing here knows of AWS or of payments.
+A task is a greenlet: an invocation of a Lambda function, an execution of the state machine, a merchant. It runs until
+it waits for something; the hub then goes to whatever is due next. Nothing here knows of AWS or of payments.
 """
 
 import heapq

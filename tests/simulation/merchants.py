@@ -9,7 +9,7 @@ from typing import Any
 from payments import identifiers
 from tests.simulation import known
 from tests.simulation.faults import QUIET_AT
-from tests.simulation.hub import Crashed, Future, TimedOut
+from tests.simulation.hub import Crashed, TimedOut
 from tests.simulation.region import Region
 from tests.simulation.vault import BLOCKED_CENTS, INVALID_CENTS
 from tests.simulation.wire import Refused, Wire
@@ -103,7 +103,9 @@ class Merchants:
             request = Request(charge.merchant, f"{charge.key}-{number}", path, body)
             self.commands.append(request)
             for copy in range(self._random.choice((1, 1, 2))):
-                wait = start + 5 + self._random.uniform(0, 60) if copy == 0 else self._random.uniform(0, 0.2) + start + 9
+                wait = (
+                    start + 5 + self._random.uniform(0, 60) if copy == 0 else self._random.uniform(0, 0.2) + start + 9
+                )
                 self._send(request, wait, self._regions[(copy + number) % 2])
 
     def _part(self, charge: Request) -> int:
@@ -135,8 +137,6 @@ class Merchants:
             return 502, {}
         found = json.loads(answer)
         return found["statusCode"], json.loads(found["body"])
-
-
 
 
 def _event(request: Request) -> dict[str, Any]:

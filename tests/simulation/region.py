@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.hub import Crashed, Future, Hub, Place, TimedOut
+from tests.simulation.hub import Crashed, Future, Place, TimedOut
 from tests.simulation.machine import Machine, TaskFailed
 from tests.simulation.tables import Tables
 from tests.simulation.wire import Refused, Wire
@@ -45,6 +45,7 @@ class Region(Place):
         self.memory: dict[str, dict[Any, Any]] = {}
         self.published: list[dict[str, Any]] = []
         self.queued = 0
+        self._dead_letters: list[dict[str, Any]] = []
         self.severed: Callable[[Region], bool] = lambda sender: False
         self.hears: Callable[[dict[str, Any]], None] = lambda event: None
         self._wire, self._hub, self._count = wire, wire.hub, 0
@@ -82,6 +83,12 @@ class Region(Place):
                     self._queue({"detail": event}, 1)
         return {"FailedEntryCount": 0}
 
+    def redrive(self) -> None:
+        """What an operator does about dead letters, whose alarm is on."""
+        letters, self._dead_letters = self._dead_letters, []
+        for envelope in letters:
+            self._queue(envelope, 1)
+
     def _start(self, name: str, work: Callable[[], Any]) -> Any:
         self._count += 1
         return self._hub.spawn(f"{self.name}/{name}#{self._count}", self, work)
@@ -100,6 +107,8 @@ class Region(Place):
             failed = answer.error or json.loads(answer.value)["batchItemFailures"]
             if failed and receives < RECEIVES:
                 self._queue(envelope, receives + 1, VISIBILITY_SECONDS)
+            elif failed:
+                self._dead_letters.append(envelope)
 
         answer.watch(ended)
 

@@ -31,8 +31,8 @@ STALE_SECONDS = 0.3
 
 
 class Tables:
-    """A region's copy of every table. `watch` is told of each write that is to be made here, `stale` decides what a read that need
-    not be consistent finds."""
+    """A region's copy of every table. `watch` is told of each write that is about to be made here, `stale` decides
+    whether a read that need not be consistent finds what was there before."""
 
     def __init__(self, now: Callable[[], float], watch: Watch, stale: Callable[[], bool]):
         self.items: dict[str, dict[Key, Item]] = {name: {} for name in KEYS}
@@ -51,7 +51,9 @@ class Tables:
                 found = list(self._query(asked))[: asked.get("Limit")]
                 return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
             case "Scan" if asked["TotalSegments"] == 1:
-                return {"Items": [self.items[asked["TableName"]][key] for key in sorted(self.items[asked["TableName"]])]}
+                return {
+                    "Items": [self.items[asked["TableName"]][key] for key in sorted(self.items[asked["TableName"]])]
+                }
             case "TransactWriteItems":
                 return self._transact(asked["TransactItems"], token)
         raise NotSimulated(operation)

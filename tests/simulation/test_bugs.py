@@ -12,7 +12,14 @@ from tests.simulation.test_replaying import child
 
 ROOT = Path(__file__).parents[2]
 BUGS = sorted(Path(__file__).with_name("bugs").glob("*.patch"))
-PARTS = ("functions", "layers/payments", "statemachines", "tests/simulation", "tests/functional/ledger", "tests/conftest.py")
+PARTS = (
+    "functions",
+    "layers/payments",
+    "statemachines",
+    "tests/simulation",
+    "tests/functional/ledger",
+    "tests/conftest.py",
+)
 WITHIN = 300
 """Seeds; none of the bugs takes so many."""
 

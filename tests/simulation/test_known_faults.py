@@ -1,5 +1,5 @@
-"""Faults of the platform that are known and left out: with its switch on, the simulator still finds each. A test here that
-fails is good news: the fault is gone, and its switch with it."""
+"""Faults of the platform that are known and left out: with its switch on, the simulator still finds each. A test here
+that fails is good news: the fault is gone, and its switch can go."""
 
 import pytest
 

@@ -73,7 +73,7 @@ class World:
         self.replication.copies.append((region, tables))
         region.machine = machine.definition()
         region.severed = lambda _: self.replication.cut_until > self.hub.now
-        region.hears = self.books.hears
+        region.hears = lambda event: self.books.hears(event, self.regions)
         cards = vault.Vault(name, tables, self.released, self.used)
         region.functions = {
             "${TokenizeFunctionArn}": cards.tokenize,
@@ -127,6 +127,7 @@ class World:
         self.faults.quiet = True
         for region in self.regions:
             region.thaws_at = 0.0
+            region.redrive()
         self.replication.cut_until = 0.0
 
     def _settle(self) -> bool:
@@ -168,7 +169,9 @@ class World:
         self.hub.tasks = [task for task in self.hub.tasks if not task.dead]
         if self.hub.tasks:
             return f"{self.hub.tasks[0].name} runs"
-        waiting = [key for region in self.regions for key, item in region.tables.items["payments"].items() if _waits(item)]
+        waiting = [
+            key for region in self.regions for key, item in region.tables.items["payments"].items() if _waits(item)
+        ]
         return f"{waiting[0]} waits" if waiting else ""
 
     def _here(self) -> Region:
