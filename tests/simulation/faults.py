@@ -52,6 +52,8 @@ class Faults:
         self.windows = [self._window(kind) for kind in ("freeze", "kill", "cut") if kind in self._rates]
         self.lag = 30.0 if "lag" in self._rates else 1.5
         self.skew = random.uniform(-0.4, 0.4)
+        self.moves = [self._move() for _ in range(3)] if "flip" in self._rates else []
+        """When a shard gets another primary region, and which shard."""
         self.quiet = False
 
     def fate(self) -> Fate:
@@ -68,16 +70,8 @@ class Faults:
         """Whether a region may do the work of a shard's primary in this run."""
         return bool(set(self.kinds) - {"duplicate", "drop", "lag"})
 
-    @property
-    def moves(self) -> bool:
-        """Whether shards move in this run."""
-        return "flip" in self._rates
-
-    def flips(self) -> list[tuple[float, int]]:
-        """When a shard gets another primary region, and which shard."""
-        if not self.moves:
-            return []
-        return [(self._random.uniform(1, QUIET_AT * 0.8), self._random.randrange(2)) for _ in range(3)]
+    def _move(self) -> tuple[float, int]:
+        return self._random.uniform(1, QUIET_AT * 0.8), self._random.randrange(2)
 
     def _window(self, kind: str) -> Window:
         begins = self._random.choice((self._random.uniform(0, 5), self._random.uniform(0, 90)))

@@ -93,8 +93,10 @@ class Merchants:
 
     def _follow(self, charge: Request, start: float) -> None:
         """What the merchant does with the payment later, sometimes to both regions at once."""
-        if self._wire.faults.moves and not known.COMMANDS_WHILE_A_SHARD_MOVES:
-            start = QUIET_AT + 60
+        moves = self._wire.faults.moves
+        if moves:
+            about, _ = self._random.choice(moves)
+            start = max(start, about - 15) if known.COMMANDS_WHILE_A_SHARD_MOVES else QUIET_AT + 60
         payment_id = identifiers.payment_id(charge.merchant, charge.key)
         kinds = ("refund", "refund") if charge.body["capture"] else ("capture", "capture", "void", "refund")
         for number, kind in enumerate(self._random.sample(kinds, self._random.randint(1, len(kinds)))):
@@ -102,11 +104,9 @@ class Merchants:
             path = f"/api/v1/payments/{payment_id}/{kind}"
             request = Request(charge.merchant, f"{charge.key}-{number}", path, body)
             self.commands.append(request)
+            first, apart = start + self._random.uniform(5, 25 if moves else 65), self._random.uniform(0, 0.2)
             for copy in range(self._random.choice((1, 1, 2))):
-                wait = (
-                    start + 5 + self._random.uniform(0, 60) if copy == 0 else self._random.uniform(0, 0.2) + start + 9
-                )
-                self._send(request, wait, self._regions[(copy + number) % 2])
+                self._send(request, first + apart * copy, self._regions[(copy + number) % 2])
 
     def _part(self, charge: Request) -> int:
         return charge.body["amount"] // 300 * 100 + self._random.choice(REFUNDED_CENTS)

@@ -4,8 +4,10 @@ A region's holding of a card is its own to write, and the holdings replicate, as
 counts for the audit is which attempts let go of a token.
 """
 
+import zlib
 from typing import Any
 
+from tests.simulation import known
 from tests.simulation.tables import Tables
 
 BLOCKED_CENTS, INVALID_CENTS = 66, 44
@@ -56,5 +58,12 @@ class Vault:
 
 def score(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The fraud function's answer."""
-    blocked = event["amount"] % 100 == BLOCKED_CENTS
+    blocked = blockable(event)
+    if known.SCORES_DIFFER:
+        blocked &= zlib.crc32(event["attempt"].encode()) % 2 == 0
     return {"score": 95 if blocked else 3, "reasons": [], "model": "simulated", "degraded": False}
+
+
+def blockable(event: dict[str, Any]) -> bool:
+    """Whether this charge is one to block."""
+    return bool(event["amount"] % 100 == BLOCKED_CENTS)

@@ -95,7 +95,7 @@ class World:
             self._sweep_for_ever(region, self.random.uniform(0, SWEEP_SECONDS))
         for window in self.faults.windows:
             self.hub.at(window.begins, lambda window=window: self._open(window))
-        for when, shard in self.faults.flips():
+        for when, shard in self.faults.moves:
             self.hub.at(when, lambda shard=shard: self._flip(shard))
 
     def _sweep_for_ever(self, region: Region, start: float) -> None:
