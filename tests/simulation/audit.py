@@ -22,11 +22,17 @@ class Books:
     def __init__(self) -> None:
         self.broken: list[str] = []
         self.events: list[dict[str, Any]] = []
+        self.made_by: defaultdict[str, set[str]] = defaultdict(set)
+        """The attempts that made a payment: one, or one in each region."""
 
     def look(self, table: str, key: tuple[str, ...], item: Item, number: int, regions: list[Any]) -> None:
         """A region writes an item: a journal must balance and be new there, and be as whatever copy of it there is."""
-        if table != "ledger":
-            return
+        if table == "payments" and item["status"]["S"] == "pending" and key not in regions[number].tables.items[table]:
+            self.made_by[key[0]].add(item["attempt"]["S"])
+        if table == "ledger":
+            self._journal(key, item, number, regions)
+
+    def _journal(self, key: tuple[str, ...], item: Item, number: int, regions: list[Any]) -> None:
         sums: Counter[tuple[str, str]] = Counter()
         for entry in (line["M"] for line in item["entries"]["L"]):
             sign = 1 if entry["side"]["S"] == "debit" else -1
@@ -100,7 +106,7 @@ def _one_payment(view: _View) -> Iterator[str]:
 
 def _answers(view: _View) -> Iterator[str]:
     """Whoever was answered was answered the truth, the same to each, and the patient ones all were."""
-    accepted: defaultdict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
+    told: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     for request in view.world.merchants.charges:
         if request.patient and not request.ended:
             yield f"{request.key} was never answered"
@@ -108,14 +114,21 @@ def _answers(view: _View) -> Iterator[str]:
             if status == 422 or (status == 402 and body["error"]["code"] == "expired_card"):
                 continue
             name = body["id"] if status == 201 else body["error"].get("payment_id")
-            accepted[request.merchant, request.key].add((status, name, request.body["amount"]))
-            payment = view.payments.get(name)
-            blocked = payment is not None and payment.status is Status.FRAUD_BLOCKED
-            if payment is None or blocked is not (status == 402) or payment.amount != request.body["amount"]:
-                yield f"{request.key} was answered {status} {body}, but there is {payment}"
-    for (_, key), answers in accepted.items():
+            told[request.merchant, request.key].add((name, request.body["amount"]))
+            if not _true(view, status, view.payments.get(name), request.body["amount"]):
+                yield f"{request.key} was answered {status} {body}, but there is {view.payments.get(name)}"
+    for (_, key), answers in told.items():
         if len(answers) > 1:
-            yield f"{key} was answered in different ways: {sorted(map(str, answers))}"
+            yield f"{key} was answered in different ways: {sorted(answers)}"
+
+
+def _true(view: _View, status: int, payment: Payment | None, amount: int) -> bool:
+    """Whether the answer fits the payment. While a region stands in for another, one may block what the other has
+    accepted, before they hear of each other: then it is accepted, and who was answered 402 will hear of it later."""
+    if payment is None or payment.amount != amount:
+        return False
+    blocked = payment.status is Status.FRAUD_BLOCKED
+    return not blocked if status == 201 else blocked or view.world.faults.stand_in
 
 
 def _payments(view: _View) -> Iterator[str]:
@@ -190,9 +203,9 @@ def _commands(view: _View) -> Iterator[str]:
 
 
 def _tokens(view: _View) -> Iterator[str]:
-    """The attempt that made a payment still holds its token; what no payment needs was never used."""
+    """An attempt that made a payment still holds its token; what no payment needs was never used."""
     for payment in view.accepted:
-        if payment.attempt in view.world.released:
+        if view.world.books.made_by[payment.payment_id] & view.world.released:
             yield f"{payment.payment_id}: its attempt let go of its token"
     needed = {payment.card["token"] for payment in view.accepted}
     for token in view.world.used - needed:

@@ -12,8 +12,3 @@ COMMANDS_WHILE_A_SHARD_MOVES = False
 """Merchants send captures, voids and refunds while a shard's primary moves. The new primary carries them out on its
 copy of the payment, which may not have the old primary's last step yet: a payment is voided in one region and captured
 in the other, more than was authorized, and the network refuses the later one for ever."""
-
-SCORES_DIFFER = False
-"""Two attempts at a charge that are raced into both regions are scored differently, as they well may be: profiles are
-regional, and where scoring fails only rules count. While a region stands in, one is accepted and the other blocked, and
-the last writer's payment stays: a charge that was answered 201 and authorized at the network is then a blocked one."""

@@ -4,11 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation import known
 from tests.simulation.hub import Crashed, Future, Place, TimedOut
 from tests.simulation.machine import Machine, TaskFailed
 from tests.simulation.tables import Tables
-from tests.simulation.vault import blockable
 from tests.simulation.wire import Refused, Wire
 
 Handler = Callable[[dict[str, Any], Any], Any]
@@ -126,11 +124,8 @@ class Region(Place):
                 return self.put_events(entries)
             return self.invoke(resource, asked)
 
-        what, safe = f"{self.name} {resource} {asked.get('operation', '')}", False
-        if "Fraud" in resource and blockable(asked) and not known.SCORES_DIFFER:
-            safe, seconds = True, MACHINE_SECONDS
         try:
-            answer = self._wire.ask(what, effect, self, seconds, safe=safe)
+            answer = self._wire.ask(f"{self.name} {resource} {asked.get('operation', '')}", effect, self, seconds)
         except TimedOut:
             raise TaskFailed("States.Timeout") from None
         except Refused:

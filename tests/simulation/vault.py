@@ -7,11 +7,10 @@ counts for the audit is which attempts let go of a token.
 import zlib
 from typing import Any
 
-from tests.simulation import known
 from tests.simulation.tables import Tables
 
 BLOCKED_CENTS, INVALID_CENTS = 66, 44
-"""Amounts that end in these are blocked as fraud, and cards of these charges are invalid."""
+"""Amounts that end in these are likely to be blocked as fraud, and cards of these charges are invalid."""
 
 
 class Vault:
@@ -57,13 +56,6 @@ class Vault:
 
 
 def score(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """The fraud function's answer."""
-    blocked = blockable(event)
-    if known.SCORES_DIFFER:
-        blocked &= zlib.crc32(event["attempt"].encode()) % 2 == 0
+    """The fraud function's answer. Two attempts at one charge may be scored differently: profiles are regional."""
+    blocked = event["amount"] % 100 == BLOCKED_CENTS and zlib.crc32(event["attempt"].encode()) % 3 > 0
     return {"score": 95 if blocked else 3, "reasons": [], "model": "simulated", "degraded": False}
-
-
-def blockable(event: dict[str, Any]) -> bool:
-    """Whether this charge is one to block."""
-    return bool(event["amount"] % 100 == BLOCKED_CENTS)

@@ -22,11 +22,10 @@ class Wire:
     def __init__(self, hub: Hub, faults: Faults, random: Random, trace: Callable[[str], None]):
         self.hub, self.faults, self.random, self._trace = hub, faults, random, trace
 
-    def ask(self, what: str, effect: Callable[[], Any], at: Place | None, patience: float, safe: bool = False) -> Any:
+    def ask(self, what: str, effect: Callable[[], Any], at: Place | None, patience: float) -> Any:
         """What the effect gives, or what the future that it gives comes to. `at` is where it happens, `patience`
-        how long, in seconds, it is waited for; `safe` requests are not lost. Raises what the effect raises, `Refused`
-        or `TimedOut`."""
-        fate = Fate.ANSWERED if safe else self.faults.fate()
+        how long, in seconds, it is waited for. Raises what the effect raises, `Refused` or `TimedOut`."""
+        fate = self.faults.fate()
         self._note(what, fate)
         self._may_die(what)
         answer = Future()
