@@ -203,9 +203,14 @@ def _commands(view: _View) -> Iterator[str]:
 
 
 def _tokens(view: _View) -> Iterator[str]:
-    """An attempt that made a payment still holds its token; what no payment needs was never used."""
+    """The attempt that made a payment still holds its token; what no payment needs was never used.
+
+    Where each region made it, the one whose payment the last writer's replaced may let go; where a block replaced it,
+    the payment does not name the attempt that made it.
+    """
     for payment in view.accepted:
-        if view.world.books.made_by[payment.payment_id] & view.world.released:
+        made_by = view.world.books.made_by[payment.payment_id]
+        if ({payment.attempt} & made_by or made_by) <= view.world.released:
             yield f"{payment.payment_id}: its attempt let go of its token"
     needed = {payment.card["token"] for payment in view.accepted}
     for token in view.world.used - needed:

@@ -90,7 +90,7 @@ class World:
         return region
 
     def _schedule(self) -> None:
-        self.merchants.begin(5)
+        self.merchants.begin(4)
         for region in self.regions:
             self._sweep_for_ever(region, self.random.uniform(0, SWEEP_SECONDS))
         for window in self.faults.windows:
