@@ -136,9 +136,14 @@ class Hub:
     def kill(self, place: Place) -> None:
         """End every task of the place: none goes on, and whoever waits for one sees a crash."""
         for task in self.tasks:
-            if task.place is place and not task.dead:
-                task.dead = True
-                task.ended.set(error=Crashed(task.name))
+            if task.place is place:
+                self.end(task)
+
+    def end(self, task: Task) -> None:
+        """Let the task not go on, if it has not ended."""
+        if not task.dead:
+            task.dead = True
+            task.ended.set(error=Crashed(task.name))
 
     def run(self, until: float) -> None:
         """Do everything that is due until then."""

@@ -35,15 +35,14 @@ class Context:
 
 
 class Region(Place):
-    """`memory` is what the processes of the region keep between invocations; `published` every event that the bus
-    took."""
+    """`memory` is what the processes of the region keep between invocations. `severed` says whether the line to another
+    region is cut, `hears` is told of every event that the bus takes."""
 
-    def __init__(self, name: str, number: int, skew: float, wire: Wire, tables: Tables):
+    def __init__(self, name: str, skew: float, wire: Wire, tables: Tables):
         super().__init__(name)
-        self.number, self.skew, self.tables = number, skew, tables
+        self.skew, self.tables = skew, tables
         self.functions: dict[str, Handler] = {}
         self.memory: dict[str, dict[Any, Any]] = {}
-        self.published: list[dict[str, Any]] = []
         self.queued = 0
         self._dead_letters: list[dict[str, Any]] = []
         self.severed: Callable[[Region], bool] = lambda sender: False
@@ -69,14 +68,13 @@ class Region(Place):
             answered.set({"status": "FAILED"} if task.ended.error else output)
 
         task.ended.watch(ended)
-        self._hub.after(MACHINE_SECONDS, lambda: answered.set({"status": "TIMED_OUT"}))
+        self._hub.after(MACHINE_SECONDS, lambda: self._hub.end(task), self)
         return answered
 
     def put_events(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
         """Takes events and sends them to their queues; a drop is one that never gets there."""
         for entry in entries:
             event = json.loads(entry["Detail"])
-            self.published.append(event)
             self.hears(event)
             if entry["DetailType"] in TO_NETWORK:
                 for _ in range(1 + self._wire.faults.strikes("duplicate") - self._wire.faults.strikes("drop")):

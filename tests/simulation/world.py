@@ -69,7 +69,7 @@ class World:
             tables.items["shards"] = self.regions_shards
         else:
             self.regions_shards = tables.items["shards"]
-        region = Region(name, number, self.faults.skew * number, self.wire, tables)
+        region = Region(name, self.faults.skew * number, self.wire, tables)
         self.replication.copies.append((region, tables))
         region.machine = machine.definition()
         region.severed = lambda _: self.replication.cut_until > self.hub.now
