@@ -72,7 +72,7 @@ def content(answer):
 def test_moto_answers_every_request_of_some_runs_the_same(remake_tables):  # noqa: F811
     compared = set()
 
-    for seed in (0, 6, 7):
+    for seed in range(6):
         log = Recorder(seed).log
         remake_tables()
         for operation, asked, outcome in log:
