@@ -213,5 +213,5 @@ def _tokens(view: _View) -> Iterator[str]:
         if ({payment.attempt} & made_by or made_by) <= view.world.released:
             yield f"{payment.payment_id}: its attempt let go of its token"
     needed = {payment.card["token"] for payment in view.accepted}
-    for token in view.world.used - needed:
+    for token in sorted(view.world.used - needed):
         yield f"{token} was used and no payment needs it"

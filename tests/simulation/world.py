@@ -1,6 +1,5 @@
 """One run: both regions with the platform's real code in them, merchants, faults; then peace, and the audit."""
 
-import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -36,13 +35,13 @@ class World:
 
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None):
         self.seed, self._told = seed, trace
-        self.digest = 0
         self.random = Random(seed)
         self.hub, self.faults = Hub(), Faults(self.random)
         self.wire = Wire(self.hub, self.faults, self.random, self._trace)
         self.hub.failed = lambda task, error: self._trace(f"{self.hub.now:9.3f} {task.name}: {type(error).__name__}")
         self.replication = Replication(self.hub, self.faults, self.random.uniform)
         self.books, self.record = Books(), Record()
+        self._shards: dict[tuple[str, ...], dict[str, Any]] = {}
         self.released: set[str] = set()
         self.used: set[str] = set()
         self.regions = [self._region(number, name) for number, name in enumerate(REGIONS)]
@@ -56,7 +55,7 @@ class World:
             self.hub.run(QUIET_AT)
             self._peace()
             if not self._settle():
-                return ["it never comes to rest: " + self._unsettled()]
+                return [*self.books.broken, "it never comes to rest: " + self._unsettled()]
             return [*self.books.broken, *audit(self)]
 
     def _region(self, number: int, name: str) -> Region:
@@ -65,10 +64,7 @@ class World:
             self.replication.wrote(number, table, key, item)
 
         tables = Tables(lambda: self.hub.now, watch, lambda: self.random.random() < 0.3)
-        if number:
-            tables.items["shards"] = self.regions_shards
-        else:
-            self.regions_shards = tables.items["shards"]
+        tables.items["shards"] = self._shards
         region = Region(name, self.faults.skew * number, self.wire, tables)
         self.replication.copies.append((region, tables))
         region.machine = machine.definition()
@@ -120,7 +116,7 @@ class World:
     def _flip(self, shard: int) -> None:
         primary = self.random.choice(REGIONS)
         self._trace(f"{self.hub.now:9.3f} shard {shard} moves to {primary}")
-        self.regions_shards[str(shard),] = {"shard": {"N": str(shard)}, "primary": {"S": primary}}
+        self._shards[str(shard),] = {"shard": {"N": str(shard)}, "primary": {"S": primary}}
 
     def _peace(self) -> None:
         self._trace(f"{self.hub.now:9.3f} nothing goes wrong from here on")
@@ -179,7 +175,6 @@ class World:
         return self.hub.current.place
 
     def _trace(self, line: str) -> None:
-        self.digest = zlib.crc32(line.encode(), self.digest)
         if self._told:
             self._told(line)
 
