@@ -31,8 +31,9 @@ run: setup ## both regions on this machine, one charge to see it work, until Ctr
 
 # schemathesis spreads its cases over pytest-xdist's workers in a way of its own, and there is one local cloud at a time.
 ALONE := tests/functional/api/test_conformance.py
-test: setup ## all tests: unit, functional, infrastructure, end to end
+test: setup ## all tests: unit, functional, infrastructure, simulation, end to end
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore $(ALONE) tests/functional tests/unit tests/infrastructure
+	$(BIN)/pytest -n 2 tests/simulation
 	$(BIN)/pytest $(ALONE) tests/e2e
 
 lint: setup ## style, types, and the walls between the rooms

@@ -1,14 +1,13 @@
 """Writes go to the primary region of the merchant's shard, by invoking this function's twin there."""
 
 import json
-import time
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.api.settings import settings
-from payments import regions
+from payments import clock, regions
 from payments.clients import client
 from payments.errors import ProcessingFailed
 from payments.observability import logger
@@ -44,7 +43,7 @@ def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | 
     it here instead is safe, because both regions derive the same ids and the card network is idempotent on them.
     """
     primary = regions.primary(shard)
-    if primary == regions.here() or event.get(FORWARDED_BY) or time.monotonic() < _paused_until.get(primary, 0):
+    if primary == regions.here() or event.get(FORWARDED_BY) or clock.monotonic() < _paused_until.get(primary, 0):
         return None
     forwarded = {**event, "body": body.decode(), "isBase64Encoded": False, FORWARDED_BY: regions.here()}
     twin = client("lambda", primary, regions.endpoints().get(primary), read_timeout=_DEADLINE_SECONDS, attempts=1)
@@ -52,7 +51,7 @@ def forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | 
         answer = twin.invoke(FunctionName=settings().aws_lambda_function_name, Payload=json.dumps(forwarded))
     except (BotoCoreError, ClientError) as error:
         logger.warning("primary region does not answer", extra={"primary": primary, "fault": type(error).__name__})
-        _paused_until[primary] = time.monotonic() + _PAUSE_SECONDS
+        _paused_until[primary] = clock.monotonic() + _PAUSE_SECONDS
         return None
     if "FunctionError" in answer:
         logger.warning("primary region failed", extra={"primary": primary})

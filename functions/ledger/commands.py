@@ -5,8 +5,6 @@ a repetition of the command find its answer. What the card network must hear of 
 event that says so may be lost, because the sweeper looks for what is outstanding.
 """
 
-import random
-import time
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -61,7 +59,7 @@ def run(request: Request) -> Answer:
         if answer:
             return answer
         if wait is not None:
-            time.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
+            clock.pause(wait)
     return _refused("payment_busy", _BUSY)
 
 

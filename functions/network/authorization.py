@@ -1,6 +1,6 @@
 """The authorization of one payment: ask the card network, decide the payment, tell the merchant."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from functions.network import card_network, vault
 from payments import books, clock, events, lifecycle
@@ -21,6 +21,8 @@ def authorize(payment_id: str) -> Payment:
     network's answer is unknown.
     """
     payment = books.find(payment_id, consistent=True)
+    if payment and payment.status is Status.FRAUD_BLOCKED:
+        payment, _ = books.current(payment_id) or (None, [])  # did the other region accept it?
     if payment is None:
         raise TryLater("the payment is not here yet")
     if payment.pending:
@@ -42,6 +44,6 @@ def _without_token(payment: Payment) -> Authorization:
     """What becomes of a payment whose token the vault does not know here: perhaps it has not been replicated yet, and
     perhaps the other region has asked the network already."""
     known = card_network.status(payment.network_ref)
-    if known is None and datetime.now(UTC) - datetime.fromisoformat(payment.created_at) < TOKEN_PATIENCE:
+    if known is None and clock.utc() - datetime.fromisoformat(payment.created_at) < TOKEN_PATIENCE:
         raise TryLater("the card's token is not here yet")
     return known or Authorization(TOKEN_GONE)

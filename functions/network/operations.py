@@ -5,8 +5,6 @@ decision), and the merchant is told. Every part may be repeated: the network kno
 end it once, and its event always has the same id.
 """
 
-import random
-import time
 from contextlib import suppress
 
 from functions.network import card_network
@@ -67,7 +65,7 @@ def _end(payment: Payment, operation: Operation, declined: Failure | None) -> Pa
             payment = books.step(payment, *_ended(payment, operation, declined))
         if payment.operation(operation.operation_id) is None:
             return payment
-        time.sleep(random.uniform(0, _LONGEST_WAIT_SECONDS * (attempt + 1) / _TRIES))  # noqa: S311 - jitter
+        clock.pause(_LONGEST_WAIT_SECONDS * (attempt + 1) / _TRIES)
     raise TryLater("others are changing the payment")
 
 

@@ -1,12 +1,11 @@
 """Lambdas `payments-sweeper`: every minute, sees to what the shards of this region have left undone; and
 `payments-ledger-audit`: the full balance check. Contract of the latter: docs/interfaces.md, "Balance check"."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from functions.sweeper import balance, expiry, orphans
 from functions.sweeper.audit import check
-from payments import identifiers, regions
+from payments import clock, identifiers, regions
 from payments.observability import logger
 
 
@@ -16,7 +15,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     Answers how many charges (`published`) and operations were sent again, how many authorizations have `expired`, and
     how many items of the general ledger were found `unbalanced`.
     """
-    now = datetime.now(UTC)
+    now = clock.utc()
     own = [shard for shard in range(identifiers.SHARDS) if regions.primary(shard) == regions.here()]
     unbalanced = balance.check(own, now)
     expired = expiry.expire(own, now)

@@ -5,7 +5,7 @@ this one's answer. A payment's journals lie together, so each payment is held ag
 """
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from functions.sweeper import agreement, verdict
@@ -36,7 +36,7 @@ def check(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     `so_far` is the answer of the segment's call before, which this one adds to; `at` when the whole check began.
     """
-    began = datetime.fromisoformat(event["at"]) if event.get("at") else datetime.now(UTC)
+    began = datetime.fromisoformat(event["at"]) if event.get("at") else clock.utc()
     before_day = clock.timestamp(began - _BEHIND)[:10]
     if "segment" in event:
         return _segment(event, before_day, context)
@@ -54,7 +54,7 @@ def _segment(event: dict[str, Any], before_day: str, context: Any) -> dict[str, 
     while True:
         lines, following = _page(where, start)
         _count(tally, lines, before_day)
-        found = agreement.check(_payments(lines, start, following), datetime.now(UTC))
+        found = agreement.check(_payments(lines, start, following), clock.utc())
         tally.mended += found[agreement.MENDED]
         tally.contradictions += found[agreement.CONTRADICTION]
         start = following

@@ -430,6 +430,16 @@ class TestMending:
         assert standing.outstanding == lost.outstanding
         assert standing.sequence == lost.sequence + 1
 
+    def test_a_payment_that_one_region_blocked_and_the_other_accepted_is_accepted(self, tables):
+        payment, journals = captured()
+        blocked = Failure("fraud_blocked", "The charge was blocked by fraud scoring.")
+        save(replace(payment, status=Status.FRAUD_BLOCKED, failure=blocked, amount_captured=0), *journals)
+
+        assert segment()["mended"] == 1
+
+        standing = books.find(payment.payment_id)
+        assert (standing.status, standing.failure) == (Status.SUCCEEDED, None)
+
     def test_the_repair_is_recorded_with_what_was_and_what_is(self, tables):
         before, _ = self.lost_refund()
 
@@ -593,9 +603,3 @@ class TestContradictions:
 
         self.contradicts(capsys)
         assert books.find(payment.payment_id) == payment
-
-    def test_a_blocked_payment_with_journals(self, tables, capsys):
-        payment, journals = captured()
-        save(replace(payment, status=Status.FRAUD_BLOCKED, amount_captured=0), *journals)
-
-        self.contradicts(capsys)

@@ -256,6 +256,19 @@ def test_a_blocked_payment_is_neither_charged_nor_announced(tables, new_charge, 
     assert network.orders == published == []
 
 
+def test_what_this_region_blocked_and_the_other_accepted_is_charged(pending, network, published):
+    blocked = {"failure": {"code": "fraud_blocked", "message": "The charge was blocked by fraud scoring."}}
+    item = PaymentItem.get(pending.payment_id)
+    item.update(actions=[PaymentItem.status.set("fraud_blocked"), PaymentItem.failure.set(blocked["failure"])])
+
+    deliver(pending.payment_id)
+
+    standing = books.find(pending.payment_id)
+    assert (standing.status, standing.failure) == (Status.SUCCEEDED, None)
+    assert [order["network_ref"] for order in network.orders] == [pending.network_ref]
+    assert [event["type"] for _, event in published] == ["payment.succeeded"]
+
+
 def test_a_network_that_has_not_decided_decides_nothing(pending, network, published):
     network.answer = {"status": "pending", "code": None}
 

@@ -1,7 +1,7 @@
 """A card network in memory, behind the worker's own HTTP session. It keeps its own record, and its own limits."""
 
 import json
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
@@ -10,25 +10,19 @@ DECLINED = {5: "card_declined", 51: "insufficient_funds", 91: "issuer_unavailabl
 REFUND_DECLINED = 7
 
 
-class MemoryNetwork(BaseAdapter):
-    """Idempotent on references. `refusals` is what it had to refuse: a platform that keeps its promises causes none."""
+class Record:
+    """What the network knows. `refusals` is what it had to refuse: a platform that keeps its promises causes none."""
 
-    def __init__(self, crashes):
-        super().__init__()
-        self._crashes = crashes
+    def __init__(self):
         self.authorizations, self.operations, self.refusals = {}, {}, []
 
-    def send(self, request, **_):
-        with self._crashes.point():
-            kind, _, reference = urlsplit(request.url).path.strip("/").partition("/")
-            if request.method == "GET":
-                known = getattr(self, kind).get(reference)
-                return self._response(200 if known else 404, known or {})
-            order = json.loads(request.body)
-            return self._response(*(self._authorize(order) if kind == "authorizations" else self._operate(order)))
-
-    def close(self):
-        pass
+    def answer(self, method, path, order):
+        """The status and the content of the answer to a request."""
+        kind, _, reference = path.strip("/").partition("/")
+        if method == "GET":
+            known = getattr(self, kind).get(unquote(reference))
+            return (200, known) if known else (404, {})
+        return self._authorize(order) if kind == "authorizations" else self._operate(order)
 
     def captured(self, network_ref):
         held = self.authorizations[network_ref]
@@ -83,6 +77,22 @@ class MemoryNetwork(BaseAdapter):
     def _refuse(self, status, order):
         self.refusals.append(order)
         return status, {"error": {"code": "refused"}}
+
+
+class MemoryNetwork(BaseAdapter):
+    """Serves a record to the worker's own HTTP session, and crashes when it is told to."""
+
+    def __init__(self, crashes):
+        super().__init__()
+        self._crashes, self.record = crashes, Record()
+
+    def send(self, request, **_):
+        with self._crashes.point():
+            order = json.loads(request.body) if request.body else None
+            return self._response(*self.record.answer(request.method, urlsplit(request.url).path, order))
+
+    def close(self):
+        pass
 
     @staticmethod
     def _response(status, content):

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from functions.ledger import app, commands
+from functions.ledger import app
 from payments import books, clock, events, identifiers, lifecycle
 from payments.books import Contention, ReplicationGap
 from payments.journal import Kind
@@ -179,7 +179,7 @@ def test_a_command_whose_announcement_fails_is_done_and_left_to_the_sweeper(auth
 def test_whoever_meets_others_tries_again_and_in_the_end_says_so(authorized, monkeypatch):
     payment = authorized()
     tried = []
-    monkeypatch.setattr(commands.time, "sleep", tried.append)
+    monkeypatch.setattr(clock, "pause", tried.append)
     monkeypatch.setattr(books, "_commit", lambda _: (_ for _ in ()).throw(Contention("TransactionConflict")))
 
     assert refused(command(payment, amount=1000)) == "payment_busy"

@@ -31,8 +31,9 @@ class World:
 
     def forget(self):
         """A new world, of empty tables."""
-        self.network = MemoryNetwork(self.crashes)
-        card_network._session().mount(URL, self.network)
+        transport = MemoryNetwork(self.crashes)
+        self.network = transport.record
+        card_network._session().mount(URL, transport)
         self.messages, self.published, self.stream, self.seen = [], [], [], set()
         self.projected, self.journals, self.payments = 0, {}, {}
 

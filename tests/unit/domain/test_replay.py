@@ -198,10 +198,32 @@ def test_whichever_of_two_regions_copies_wins_mending_leads_to_the_same_amounts(
     assert (first.amount_captured, first.amount_refunded) == (told.captured, told.refunded)
 
 
-def test_a_blocked_payment_is_never_mended():
+def test_a_payment_that_one_region_blocked_and_the_other_accepted_is_accepted():
+    accepted = new_payment()
+    blocked = replace(accepted, status=Status.FRAUD_BLOCKED, failure=Failure("fraud_blocked", "No."))
+    captured, capture = lifecycle.decide(accepted, Authorization(), AT)
+    declined, void = lifecycle.decide(accepted, Authorization(FAILED), AT)
+    first = lifecycle.authorization_journal(accepted)
+
+    waiting, charged, failed = (replay.mended(blocked, [first, *rest], AT) for rest in ([], [capture], [void]))
+
+    assert (waiting.status, waiting.failure, waiting.sequence) == (Status.PENDING, None, 2)
+    assert (amounts(charged), charged.failure) == (amounts(captured), None)
+    assert (amounts(failed), failed.failure.code) == (amounts(declined), FAILED.code)
+    assert replay.ahead(blocked, [first]) is None
+
+
+def test_a_blocked_payment_without_journals_stays_blocked():
     blocked = new_payment(status=Status.FRAUD_BLOCKED)
 
-    assert replay.mended(blocked, [lifecycle.authorization_journal(blocked)], AT) is blocked
+    assert replay.mended(blocked, [], AT) is blocked
+    assert replay.ahead(blocked, []) is None
+
+
+def test_a_blocked_payment_whose_first_journal_is_on_its_way_is_not_judged():
+    _, capture = lifecycle.decide(new_payment(), Authorization(), AT)
+
+    assert replay.ahead(new_payment(status=Status.FRAUD_BLOCKED), [capture])
 
 
 def test_without_its_first_journal_nothing_is_concluded():

@@ -4,8 +4,6 @@ A payment and its journal are written in one transaction, conditional on the sta
 repeated, by a retry or by the other region: the second one finds the first and reports it.
 """
 
-import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -273,7 +271,7 @@ def _commit(write: Callable[[TransactWrite], None]) -> bool:
                 raise
             if delay is None:
                 raise Contention(", ".join(sorted(codes & _PASSING))) from None
-            time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter
+            clock.pause(delay)
         else:
             break
     return True

@@ -4,13 +4,11 @@ A payment's place in the list is fixed when it is made: by `created_at`, and amo
 New payments come before every page that was read, so whoever walks on from a payment sees each older one exactly once.
 """
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from payments import books, identifiers, records
+from payments import books, clock, identifiers, records
 from payments.buckets import FIRST, LAST, Listing, Merged, Span
 from payments.clients import client
 from payments.lifecycle import Payment
@@ -174,7 +172,7 @@ def _batch(payment_ids: Sequence[str], *, consistent: bool) -> dict[str, dict[st
         found |= {item["payment_id"]["S"]: records.plain(item) for item in answer["Responses"].get(table, ())}
         keys = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         if keys and delay:
-            time.sleep(random.uniform(0, delay))  # noqa: S311 - jitter
+            clock.pause(delay)
     if keys:
         raise IncompleteRead
     return found

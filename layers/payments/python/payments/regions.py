@@ -1,11 +1,11 @@
 """Which region writes for a merchant's shard, and where the other regions are."""
 
-import time
 from functools import cache
 from typing import Any
 
 import msgspec
 
+from payments import clock
 from payments.clients import client
 from payments.settings import CommonSettings, TableSettings, load
 
@@ -39,10 +39,10 @@ def client_in(region: str, service: str) -> Any:
 def primary(shard: int) -> str:
     """The region that writes for this shard: as the shard map says, else shards are spread evenly over the regions."""
     cached, until = _cache.get(shard, ("", 0.0))
-    if time.monotonic() < until:
+    if clock.monotonic() < until:
         return cached
     region = _mapped(shard) or _default(shard)
-    _cache[shard] = region, time.monotonic() + MAP_SECONDS
+    _cache[shard] = region, clock.monotonic() + MAP_SECONDS
     return region
 
 

@@ -46,15 +46,18 @@ def mended(payment: Payment, journals: Iterable[Journal], at: str) -> Payment:
     """The payment with the amounts and the status that its journals say; itself when they agree.
 
     When they do not, the network is told again of every operation: it may have been told of none, and is idempotent.
+    A payment that one region blocked and the other one accepted is accepted: its card may be charged already.
     """
     told = replay(journals)
-    if payment.status is Status.FRAUD_BLOCKED or not told.amount:
+    if not told.amount:
         return payment
-    failure = payment.failure
+    blocked = payment.status is Status.FRAUD_BLOCKED
+    failure = None if blocked else payment.failure
     if told.declined and not failure:
         failure = Failure(told.declined, "The card network declined the charge.")
     wanted = replace(
         payment,
+        status=Status.PENDING if blocked else payment.status,
         amount_captured=told.captured,
         amount_released=told.released,
         amount_refunded=told.refunded,
@@ -74,8 +77,8 @@ def ahead(payment: Payment, journals: Iterable[Journal]) -> str | None:
     go by them would undo a step that was made, and to go on from the payment would make it twice."""
     known = list(journals)
     told, names = replay(known), {journal.journal_id for journal in known}
-    if payment.status is Status.FRAUD_BLOCKED:
-        return "a blocked payment has journals" if known else None
+    if payment.status is Status.FRAUD_BLOCKED and not known:
+        return None
     if told.amount != payment.amount:
         return "the authorization is missing, or of another amount"
     if any(operation.operation_id not in names for operation in payment.outstanding):

@@ -1,0 +1,217 @@
+"""The promises of the platform (README.md), held against a run: `Books` looks at every journal and event as it is
+written, `audit` at everything once the run has come to rest. Each finding is a sentence."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from payments import events, identifiers, replay
+from payments.journal import Journal
+from payments.lifecycle import AUTHORIZATION, Payment, Status
+from payments.records import StoredJournal, payment_of, plain
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Item = dict[str, Any]
+
+
+class Books:
+    """What is looked at as it happens."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.events: list[dict[str, Any]] = []
+        self.made_by: defaultdict[str, set[str]] = defaultdict(set)
+        """The attempts that made a payment: one, or one in each region."""
+
+    def look(self, table: str, key: tuple[str, ...], item: Item, number: int, regions: list[Any]) -> None:
+        """A region writes an item: a journal must balance and be new there, and be as whatever copy of it there is."""
+        if table == "payments" and item["status"]["S"] == "pending" and key not in regions[number].tables.items[table]:
+            self.made_by[key[0]].add(item["attempt"]["S"])
+        if table == "ledger":
+            self._journal(key, item, number, regions)
+
+    def _journal(self, key: tuple[str, ...], item: Item, number: int, regions: list[Any]) -> None:
+        sums: Counter[tuple[str, str]] = Counter()
+        for entry in (line["M"] for line in item["entries"]["L"]):
+            sign = 1 if entry["side"]["S"] == "debit" else -1
+            sums[entry["currency"]["S"], entry["phase"]["S"]] += sign * int(entry["amount"]["N"])
+        if any(sums.values()):
+            self.broken.append(f"journal {key} does not balance")
+        if key in regions[number].tables.items["ledger"]:
+            self.broken.append(f"journal {key} was written over")
+        for region in regions:
+            other = region.tables.items["ledger"].get(key)
+            if other and other["entries"] != item["entries"]:
+                self.broken.append(f"journal {key} was written again with other entries")
+
+    def hears(self, event: dict[str, Any], regions: list[Any]) -> None:
+        """A bus takes an event: what it is about must be in some region's books by then."""
+        self.events.append(event)
+        if not any((event["payment_id"], AUTHORIZATION) in region.tables.items["ledger"] for region in regions):
+            self.broken.append(f"event {event['id']} {event['type']} is of no payment")
+
+
+def audit(world: "World") -> list[str]:
+    """Everything that does not hold at the end."""
+    view = _View(world)
+    checks = (_equal, _one_payment, _answers, _payments, _network, _events, _commands, _tokens)
+    return [finding for check in checks for finding in check(view)]
+
+
+class _View:
+    """The run's end as the checks look at it: payments and journals of the first region, once they are equal."""
+
+    def __init__(self, world: "World"):
+        self.world = world
+        items = world.regions[0].tables.items
+        self.payments: dict[str, Payment] = {
+            key: payment_of(plain(item))
+            for (key,), item in items["payments"].items()
+            if identifiers.is_identifier(key, "pay")
+        }
+        self.journals: defaultdict[str, list[Journal]] = defaultdict(list)
+        for (payment_id, _), item in items["ledger"].items():
+            self.journals[payment_id].append(StoredJournal.of(plain(item)).journal())
+        self.by_event: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for event in world.books.events:
+            self.by_event[event["id"]].append(event)
+
+    @property
+    def accepted(self) -> list[Payment]:
+        return [payment for payment in self.payments.values() if payment.status is not Status.FRAUD_BLOCKED]
+
+
+def _equal(view: _View) -> Iterator[str]:
+    """Both regions have the same tables."""
+    first, second = (region.tables.items for region in view.world.regions)
+    for table in ("payments", "ledger"):
+        for key in sorted(first[table].keys() | second[table].keys()):
+            if first[table].get(key) != second[table].get(key):
+                yield f"{table} {key} differs between the regions"
+
+
+def _one_payment(view: _View) -> Iterator[str]:
+    """One key, at most one payment, and one authorization at the network, of that payment."""
+    keys = Counter((payment.merchant_id, payment.description) for payment in view.payments.values())
+    for (merchant, key), count in keys.items():
+        if count > 1:
+            yield f"{key} of {merchant} is {count} payments"
+    known = {payment.network_ref for payment in view.accepted}
+    for reference in view.world.record.authorizations:
+        if reference not in known:
+            yield f"{reference} was authorized without a payment"
+
+
+def _answers(view: _View) -> Iterator[str]:
+    """Whoever was answered was answered the truth, the same to each, and the patient ones all were."""
+    told: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    for request in view.world.merchants.charges:
+        if request.patient and not request.ended:
+            yield f"{request.key} was never answered"
+        for status, body in request.ended:
+            if status == 422 or (status == 402 and body["error"]["code"] == "expired_card"):
+                continue
+            name = body["id"] if status == 201 else body["error"].get("payment_id")
+            told[request.merchant, request.key].add((name, request.body["amount"]))
+            if not _true(view, status, view.payments.get(name), request.body["amount"]):
+                yield f"{request.key} was answered {status} {body}, but there is {view.payments.get(name)}"
+    for (_, key), answers in told.items():
+        if len(answers) > 1:
+            yield f"{key} was answered in different ways: {sorted(answers)}"
+
+
+def _true(view: _View, status: int, payment: Payment | None, amount: int) -> bool:
+    """Whether the answer fits the payment. While a region stands in for another, one may block what the other has
+    accepted, before they hear of each other: then it is accepted, and who was answered 402 will hear of it later."""
+    if payment is None or payment.amount != amount:
+        return False
+    blocked = payment.status is Status.FRAUD_BLOCKED
+    return not blocked if status == 201 else blocked or view.world.faults.stand_in
+
+
+def _payments(view: _View) -> Iterator[str]:
+    """Every payment is decided and is what its journals say."""
+    for payment_id, payment in view.payments.items():
+        journals = view.journals[payment_id]
+        if payment.pending or payment.outstanding:
+            yield f"{payment_id} still waits"
+        if cause := replay.ahead(payment, journals):
+            yield f"{payment_id} is ahead of its journals: {cause}"
+        elif replay.mended(payment, journals, payment.updated_at) is not payment:
+            yield f"{payment_id} is not what its journals say: {payment}"
+    for payment_id in view.journals:
+        if payment_id not in view.payments:
+            yield f"{payment_id} has journals and is no payment"
+
+
+def _network(view: _View) -> Iterator[str]:
+    """The network did what the books say, and had to refuse nothing."""
+    record = view.world.record
+    for order in record.refusals:
+        yield f"the network refused {order}"
+    for payment in view.accepted:
+        held = record.authorizations.get(payment.network_ref)
+        if held is None:
+            yield f"{payment.payment_id} was never authorized"
+            continue
+        declined = held["status"] == "declined"
+        if declined is not bool(payment.failure):
+            yield f"{payment.payment_id} is {payment.status}, and {held['status']} at the network"
+        reference = payment.network_ref
+        released = payment.amount if declined else record.released(reference)
+        at_network = record.captured(reference), record.refunded(reference), released
+        booked = payment.amount_captured, payment.amount_refunded, payment.amount_released
+        if at_network != booked:
+            yield f"{payment.payment_id}: {at_network} at the network, {booked} in the books"
+
+
+def _events(view: _View) -> Iterator[str]:
+    """Every event was published, under an id and a sequence that do not change."""
+    for name, found in view.by_event.items():
+        if len({(event["payment_id"], event["type"], _place(event)) for event in found}) > 1:
+            yield f"event {name} is several: {[(event['type'], event['sequence']) for event in found]}"
+    for payment in view.accepted:
+        wanted = [events.charge_authorized(payment), events.payment_result(payment)]
+        names = {journal.journal_id.partition("#")[0] for journal in view.journals[payment.payment_id]}
+        for operation in sorted(name for name in names if identifiers.is_identifier(name, name[:3])):
+            wanted += filter(None, [events.operation_result(payment, view.journals[payment.payment_id], operation)])
+        for event in wanted:
+            if event["id"] not in view.by_event:
+                yield f"{payment.payment_id}: {event['type']} was never published"
+
+
+def _place(event: dict[str, Any]) -> int | None:
+    """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment when
+    it is sent, and so another one when the sweeper sends it again; nobody reads it."""
+    return None if event["type"] == events.PAYMENT_COMMAND else int(event["sequence"])
+
+
+def _commands(view: _View) -> Iterator[str]:
+    """What was answered as done is in the books, and everybody was answered."""
+    for request in view.world.merchants.commands:
+        if not request.ended:
+            yield f"{request.key} {request.path} was never answered"
+        command = identifiers.command_id(request.merchant, request.key, "merchant")
+        kind = request.path.rpartition("/")[2]
+        operation = identifiers.operation_id({"capture": "cap", "void": "vod", "refund": "ref"}[kind], command)
+        payment_id = request.path.split("/")[4]
+        done = any(journal.journal_id == operation for journal in view.journals[payment_id])
+        if any(status in (200, 201) for status, _ in request.ended) and not done:
+            yield f"{operation} of {payment_id} was answered and is not in the books"
+
+
+def _tokens(view: _View) -> Iterator[str]:
+    """The attempt that made a payment still holds its token; what no payment needs was never used.
+
+    Where each region made it, the one whose payment the last writer's replaced may let go; where a block replaced it,
+    the payment does not name the attempt that made it.
+    """
+    for payment in view.accepted:
+        made_by = view.world.books.made_by[payment.payment_id]
+        if ({payment.attempt} & made_by or made_by) <= view.world.released:
+            yield f"{payment.payment_id}: its attempt let go of its token"
+    needed = {payment.card["token"] for payment in view.accepted}
+    for token in sorted(view.world.used - needed):
+        yield f"{token} was used and no payment needs it"
