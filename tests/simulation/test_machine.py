@@ -14,6 +14,7 @@ CHARGE = {
     **dict.fromkeys(("currency", "card", "customer", "device", "description", "metadata", "fees", "capture"), "x"),
     "amount": 1,
     "shard": 1,
+    "fraud_limits": None,
 }
 TOKENIZED = {"result": "tokenized", "card": {"token": "tok_x"}}
 POSTED = {"result": "posted", "payment": "p", "event": "e"}
@@ -23,7 +24,13 @@ class Functions:
     """Answers each resource, or each operation of the ledger, with the next answer of its list; the last one stays."""
 
     def __init__(self, **answers):
-        known = {"Tokenize": [TOKENIZED], "Fraud": [{"score": 1}], "post": [POSTED], "putEvents": [{}], "Release": [{}]}
+        known = {
+            "Tokenize": [TOKENIZED],
+            "Fraud": [{"decision": "allow"}],
+            "post": [POSTED],
+            "putEvents": [{}],
+            "Release": [{}],
+        }
         self.answers, self.asked, self.slept = {**known, **answers}, [], []
 
     def perform(self, resource, asked, seconds):
@@ -78,7 +85,7 @@ def test_a_fault_of_scoring_and_of_publishing_stops_nothing():
 
 
 def test_a_blocked_charge_is_recorded_after_its_token_is_released():
-    functions = Functions(Fraud=[{"score": 95}], record_blocked=[{"result": "blocked", "payment": "p"}])
+    functions = Functions(Fraud=[{"decision": "block"}], record_blocked=[{"result": "blocked", "payment": "p"}])
 
     assert functions.run() == {"outcome": "blocked", "payment": "p"}
     assert functions.asked == ["Tokenize", "Fraud", "Release", "record_blocked"]

@@ -58,4 +58,5 @@ class Vault:
 def score(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The fraud function's answer. Two attempts at one charge may be scored differently: profiles are regional."""
     blocked = event["amount"] % 100 == BLOCKED_CENTS and zlib.crc32(event["attempt"].encode()) % 3 > 0
-    return {"score": 95 if blocked else 3, "reasons": [], "model": "simulated", "degraded": False}
+    said = {"score": 95, "decision": "block"} if blocked else {"score": 3, "decision": "allow"}
+    return {**said, "reasons": [], "model": "simulated", "degraded": False, "features_hash": None, "rule": None}
