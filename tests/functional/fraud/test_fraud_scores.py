@@ -74,7 +74,7 @@ class Sure:
         return self.says
 
     def contributions(self, row: object) -> dict[str, float]:
-        return {"amount_log": 1.0}
+        return {**dict.fromkeys(NAMES, 0.0), "amount_log": 1.0}
 
     def opinion(self, row: object) -> Opinion:
         return Opinion(self.version, self.says, self.says / 100)

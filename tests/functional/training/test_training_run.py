@@ -213,11 +213,12 @@ def test_a_good_challenger_becomes_the_champion_by_way_of_the_shadow(world):
 
     output = world.run(meanwhile=meanwhile)
 
-    challenger = output["learned"]["challenger"]
+    challenger = output["challenger"]
     assert seen == [(None, challenger)]
-    assert output["shadowed"]["wait_s"] == 7
     assert world.pointers() == (challenger, None)
-    report = world.report(output["collected"]["run"])
+    report = world.report(output["run"])
+    assert report == {**output, "steps": report["steps"]}, "the machine answers its report"
+    assert report["steps"]["shadow"]["wait_s"] == 7
     assert (report["result"], report["champion"], report["challenger"]) == ("promoted", world.champion, challenger)
     assert list(report["steps"]) == ["collect", "judge", "learn", "promote", "shadow"]
     assert report["steps"]["judge"]["shadow"]["charges"] == 40
@@ -227,7 +228,7 @@ def test_a_good_challenger_becomes_the_champion_by_way_of_the_shadow(world):
 def test_where_nothing_was_ever_scored_a_run_ends_with_a_report(world):
     output = world.run()
 
-    report = world.report(output["collected"]["run"])
+    report = world.report(output["run"])
     assert report["result"] == "refused"
     assert report["reasons"][0].startswith("too_little_data: ")
     assert report["steps"]["learn"]["drift"] == {"rows": 0, "features": None}
@@ -241,7 +242,7 @@ def test_a_promotion_keeps_what_was_before(world):
     output = world.run(meanwhile=lambda: world.shadowed(world.pointers()[1]))
 
     standing = pointers.champion()
-    assert (standing.previous, standing.by) == (world.champion, f"training {output['collected']['run']}")
+    assert (standing.previous, standing.by) == (world.champion, f"training {output['run']}")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_a_challenger_that_fails_beside_the_champion_is_asked_no_longer(world, a
     output = world.run(meanwhile=lambda: world.shadowed(world.pointers()[1], **attributes))
 
     assert world.pointers() == (None, None)
-    report = world.report(output["collected"]["run"])
+    report = world.report(output["run"])
     assert report["result"] == "refused"
     assert why in {reason.split(":")[0] for reason in report["reasons"]}
 
@@ -281,11 +282,10 @@ def test_every_step_may_be_cut_off_and_repeated_at_any_place(world):
 
     output = world.run(meanwhile=lambda: world.shadowed(world.pointers()[1]), tasks=tasks)
 
-    assert world.report(output["collected"]["run"])["result"] == "promoted"
-    challenger = output["learned"]["challenger"]
+    assert world.report(output["run"])["result"] == "promoted"
     before = world.everything()
     for step in ("shadow", "judge", "promote"):
-        world.release(step, {**output["learned"], "challenger": challenger})
+        world.release(step, output)
     assert world.everything() == before, "nor long after"
 
 
