@@ -164,7 +164,8 @@ def _match(directory: Path, made: Path, memory: str) -> None:
 
 def _linked(file: Path, made: Path) -> Path:
     """The file as a function has it: fetched, and its own to remove."""
-    own = made / file.name
+    own = made / "fetched" / file.name
+    own.parent.mkdir(exist_ok=True)
     os.link(file, own)
     return own
 
