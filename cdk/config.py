@@ -209,6 +209,8 @@ class Config:
     """Tries of one card in an hour above which every further one is blocked, whatever the model says."""
     country_layers: dict[str, str]
     """By region the layer with a licensed database of countries; empty where the free one is used."""
+    lists_budget_ms: int
+    """How long a charge waits for lists and rules; then it takes what the function remembers, and is reviewed."""
     profiles_budget_ms: int
     """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
     scores_rate: float
@@ -309,6 +311,7 @@ def read(context: Context) -> Config:
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
         country_layers=by_region(context, "country_layers", REGIONS),
+        lists_budget_ms=2000 if local else 250,
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
         scores_rate=1 if local else 0.05,
     )

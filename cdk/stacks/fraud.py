@@ -52,6 +52,7 @@ class FraudStack(Stack):
                 "FRAUD_MODELS_BUCKET": names.fraud_models(self),
                 "SCORES_RATE": str(self._config.scores_rate),
                 "CARD_ATTEMPTS_PER_HOUR": str(self._config.card_attempts_per_hour),
+                "LISTS_BUDGET_MS": str(self._config.lists_budget_ms),
                 "PROFILES_BUDGET_MS": str(self._config.profiles_budget_ms),
                 "COUNTRY_DATABASE": "/opt/country.mmdb" if self._config.country_layers else "",
             },

@@ -76,11 +76,11 @@ class Scope:
 
 
 @cache
-def rules_client(region: str) -> BaseClient:
-    """The DynamoDB client for lists and rules, made once: it gives up early, and nobody waits for it even so long."""
+def rules_client(region: str, patience: float = PATIENCE_SECONDS) -> BaseClient:
+    """The DynamoDB client for lists and rules, made once: it gives up after twice as many seconds as a charge waits."""
     config = Config(
-        connect_timeout=0.5,
-        read_timeout=0.5,
+        connect_timeout=2 * patience,
+        read_timeout=2 * patience,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=READERS,
         parameter_validation=False,
@@ -89,16 +89,22 @@ def rules_client(region: str) -> BaseClient:
 
 
 class RuleTable:
-    """Lists and rules as the region has them. `always` are global rules that need no table; a stored one of the same
-    id takes the place of such a rule."""
+    """Lists and rules as the region has them. `always` are global rules that need no table; a stored one of the same id
+    takes the place of such a rule. `patience`, in seconds, is PATIENCE_SECONDS by default."""
 
     def __init__(
-        self, client: BaseClient, table: str, always: Iterable[Rule], clock: Callable[[], float] = time.monotonic
+        self,
+        client: BaseClient,
+        table: str,
+        always: Iterable[Rule],
+        clock: Callable[[], float] = time.monotonic,
+        patience: float | None = None,
     ) -> None:
         self._client: Any = client  # botocore makes its methods at run time
         self._table = table
         self._always = tuple(always)
         self._clock = clock
+        self._patience = patience
         self._scopes: dict[str, tuple[float, Scope]] = {}
         self._entries: dict[Name, Read] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="rules")
@@ -112,7 +118,7 @@ class RuleTable:
         if all_of_it:
             return lambda: known
         reading = self._readers.submit(self._read, merchant, shown)
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + (self._patience or PATIENCE_SECONDS)
         return lambda: self._awaited(reading, until, merchant, shown)
 
     def _awaited(self, reading: Future[Lists], until: float, merchant: str, shown: Presented) -> Lists:

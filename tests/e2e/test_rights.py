@@ -19,7 +19,8 @@ def test_a_charge_travels_the_whole_path_with_the_rights_the_roles_have(enforcin
 
     succeeded, declined = merchant.charge(amount=4200), merchant.charge(amount=1005)
 
-    assert succeeded.body["review"] is False, "the fraud function could read and write its profiles"
+    scored = enforcing_cloud.stored_payment(succeeded.body["id"], region)["fraud"]
+    assert scored["degraded"] is False, "the fraud function could read profiles, lists and its model"
     assert merchant.settled(succeeded.body["id"])["status"] == "succeeded"
     assert merchant.settled(declined.body["id"])["status"] == "failed"
     assert enforcing_cloud.webhook(succeeded.body["id"])["verified"]
