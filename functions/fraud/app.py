@@ -55,6 +55,7 @@ def label(event: dict[str, Any], context: object) -> dict[str, Any]:
             change = record.get("dynamodb", {})
             logger.error("label not written", extra={"keys": change.get("Keys"), "reason": repr(error)})
             return {"batchItemFailures": [{"itemIdentifier": change.get("SequenceNumber")}]}
+    logger.info("payments followed", extra={"records": len(event["Records"])})
     return {"batchItemFailures": []}
 
 

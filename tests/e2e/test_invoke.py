@@ -10,6 +10,7 @@ FUNCTIONS = (
     "api",
     "authorizer",
     "fraud",
+    "fraud-labels",
     "ledger",
     "ledger-audit",
     "ledger-book",

@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from functions.api import app, openapi, sealing, tokens, vault
 from functions.api.requests import RawCard
@@ -74,7 +75,8 @@ answered: dict[str, set[int]] = defaultdict(set)
 def test_every_answer_is_a_documented_one_and_none_is_a_fault(case, sagas, real_vault, api_key):
     _fill_in(case)
 
-    answer = case.call_and_validate(headers={"Authorization": f"Bearer {api_key}"})
+    unsaid = [negative_data_rejection] if _is_lost(case) else []
+    answer = case.call_and_validate(headers={"Authorization": f"Bearer {api_key}"}, excluded_checks=unsaid)
 
     answered[case.operation.label].add(answer.status_code)
     assert not any(number in answer.text for number in NUMBERS)
@@ -104,6 +106,11 @@ def test_the_requests_above_were_worth_sending(operation, statuses):
         pytest.skip("the test above did not run")
 
     assert answered[operation] >= statuses
+
+
+def _is_lost(case):
+    """What is wrong with it, if anything, is not sent: a query has no place for nothing, nor for an empty list."""
+    return any(value in (None, [], {}) for value in (case.query or {}).values())
 
 
 def _fill_in(case):
