@@ -40,6 +40,9 @@ def _inference() -> Iterator[Row]:
     cpu = inference.function()
     yield Row("fraud function, CPU without network", cpu["fraud_cpu_ms"], "ms", 1.5)
     yield Row("  with botocore's work", cpu["fraud_cpu_with_botocore_ms"], "ms")
+    yield Row("  scorings per second and core", 1_000 / cpu["fraud_cpu_ms"], "/s")
+    yield Row("  with botocore's work", 1_000 / cpu["fraud_cpu_with_botocore_ms"], "/s")
+    yield Row("  code, model and native library, unzipped", inference.bundled()["fraud_bundle_mb"], "MB")
 
 
 def _vault() -> Iterator[Row]:

@@ -25,6 +25,7 @@ from botocore.config import Config
 from functions.fraud import app
 from functions.fraud.booster import Booster
 from functions.fraud.charge import decode, entities
+from functions.fraud.country import packaged
 from functions.fraud.features import NAMES, NOTHING, remember
 from functions.fraud.history import changed
 from functions.fraud.listed import PREFIXES
@@ -193,9 +194,27 @@ def importing() -> dict[str, float]:
     return {"fraud_import_ms": min(float(run.stdout) for run in runs[1:]) * 1e3}
 
 
+def bundled() -> dict[str, float]:
+    """Megabytes, unzipped, of what is the fraud function's own in Lambda: its code, the shipped model, and of the
+    wheels what the layer keeps: LightGBM's library and the file of countries, both as installed here."""
+    import lightgbm
+
+    files = [*(ROOT / "functions/fraud").glob("*.py"), *(ROOT / "models/fraud").glob("*model.*"), packaged()]
+    files.append(Path(lightgbm.__file__).parent / "lib" / "lib_lightgbm.so")
+    return {"fraud_bundle_mb": sum(file.stat().st_size for file in files) / 1e6}
+
+
 def figures() -> dict[str, float]:
     """All figures by name; units in the names."""
-    return {**inference(), **function(), **importing()}
+    cpu = function()
+    return {
+        **inference(),
+        **cpu,
+        "scorings_per_core_second": 1_000 / cpu["fraud_cpu_ms"],
+        "scorings_per_core_second_with_botocore": 1_000 / cpu["fraud_cpu_with_botocore_ms"],
+        **importing(),
+        **bundled(),
+    }
 
 
 if __name__ == "__main__":
