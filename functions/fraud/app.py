@@ -14,7 +14,7 @@ from functions.fraud.country import Countries, CountryUnavailable, packaged
 from functions.fraud.decision import Limits
 from functions.fraud.labels import Labels
 from functions.fraud.listed import presented
-from functions.fraud.lists import PATIENCE_SECONDS, RuleTable, rules_client
+from functions.fraud.lists import RuleTable, rules_client
 from functions.fraud.model import Model, load_model
 from functions.fraud.models import Bucket, Models
 from functions.fraud.observability import logger
@@ -86,9 +86,8 @@ def _labels(settings: LabelSettings) -> Labels:
 @cache
 def _rules(settings: Settings) -> RuleTable:
     always = (card_attempts(settings.card_attempts_per_hour),)
-    patience = settings.lists_budget_ms / 1000 if settings.lists_budget_ms else PATIENCE_SECONDS
-    client = rules_client(settings.region, patience)
-    return RuleTable(client, settings.rules_table, always, patience=patience if settings.lists_budget_ms else None)
+    patience = settings.lists_budget_ms / 1000
+    return RuleTable(rules_client(settings.region, patience), settings.rules_table, always, patience=patience)
 
 
 @cache

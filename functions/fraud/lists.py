@@ -8,7 +8,7 @@ within `FRESH_SECONDS` of its arrival in the region, and where there are no list
 for each scope every few seconds.
 
 Reading begins with `ask` and goes on beside whatever else the charge needs. It never fails a charge: after
-`PATIENCE_SECONDS`, or an error, the charge gets what is remembered, however old, marked as not complete.
+its patience (`LISTS_BUDGET_MS`), or an error, the charge gets what is remembered, however old, marked as not complete.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def rules_client(region: str, patience: float = PATIENCE_SECONDS) -> BaseClient:
 
 class RuleTable:
     """Lists and rules as the region has them. `always` are global rules that need no table; a stored one of the same id
-    takes the place of such a rule. `patience`, in seconds, is PATIENCE_SECONDS by default."""
+    takes the place of such a rule. `patience` is how many seconds a charge waits for what is read."""
 
     def __init__(
         self,
@@ -98,13 +98,13 @@ class RuleTable:
         table: str,
         always: Iterable[Rule],
         clock: Callable[[], float] = time.monotonic,
-        patience: float | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._client: Any = client  # botocore makes its methods at run time
         self._table = table
         self._always = tuple(always)
         self._clock = clock
-        self._patience = patience
+        self.patience = patience
         self._scopes: dict[str, tuple[float, Scope]] = {}
         self._entries: dict[Name, Read] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="rules")
@@ -112,13 +112,13 @@ class RuleTable:
     def ask(self, merchant: str, shown: Presented) -> Callable[[], Lists]:
         """Begin to read what applies to a merchant's charge that shows this; call the answer when it is needed.
 
-        Calling it waits until `PATIENCE_SECONDS` after the beginning, and raises nothing.
+        Calling it waits until `patience` seconds after the beginning, and raises nothing.
         """
         known, all_of_it = self._remembered(merchant, shown, self._clock() - FRESH_SECONDS)
         if all_of_it:
             return lambda: known
         reading = self._readers.submit(self._read, merchant, shown)
-        until = time.monotonic() + (self._patience or PATIENCE_SECONDS)
+        until = time.monotonic() + self.patience
         return lambda: self._awaited(reading, until, merchant, shown)
 
     def _awaited(self, reading: Future[Lists], until: float, merchant: str, shown: Presented) -> Lists:

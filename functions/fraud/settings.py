@@ -16,7 +16,7 @@ class Settings:
     """`regions`: every region that writes profiles, this one among them. `card_attempts_per_hour`: see rules.py.
     `profiles_budget_ms`: how long a charge waits for its profiles before it is scored without them.
     `digest_key`: see profiles.py and listed.py; a secret. `country_database`: a file for country.py, None for the
-    packaged one. `scores_rate`: see scores.weight. `lists_budget_ms`: see lists.py, None for its default.
+    packaged one. `scores_rate`: see scores.weight. `lists_budget_ms`: how long it waits for lists and rules.
     """
 
     table: str
@@ -31,7 +31,7 @@ class Settings:
     profiles_budget_ms: int
     digest_key: str = field(default="", repr=False)
     country_database: Path | None = None
-    lists_budget_ms: int | None = None
+    lists_budget_ms: int = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         card_attempts_per_hour=int(environment.get("CARD_ATTEMPTS_PER_HOUR", "100")),
         profiles_budget_ms=int(environment.get("PROFILES_BUDGET_MS", "150")),
         digest_key=environment.get("PROFILE_DIGEST_KEY", ""),
-        lists_budget_ms=int(environment["LISTS_BUDGET_MS"]) if "LISTS_BUDGET_MS" in environment else None,
+        lists_budget_ms=int(environment.get("LISTS_BUDGET_MS", "250")),
         country_database=Path(file) if (file := environment.get("COUNTRY_DATABASE")) else None,
     )

@@ -25,6 +25,8 @@ from functions.fraud.scoring import score
 from models.fraud.dataset import Memory
 
 NOON = 1_795_435_200
+LONG = 30.0
+"""Seconds that a test waits for lists: moto is slow at first."""
 CHARGE = Charge("pay_1", "mer_1", 4200, "USD", NOON, "tok_1", "cus_1", "dev_1")
 SHOWN = Presented("tok_1", ("424242",), "a@example.com", "US", "dev_1", "cus_1", "203.0.113.7")
 RULE = {"kind": "amount_limit", "when": {"currency": "USD", "over": 4000}, "action": "block", "state": "on"}
@@ -97,9 +99,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def table(counting: Counting, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> RuleTable:
-    monkeypatch.setattr(room, "PATIENCE_SECONDS", 30.0)  # moto is slow at first
-    return RuleTable(counting, "fraud-rules", (card_attempts(100),), clock)
+def table(counting: Counting, clock: Clock) -> RuleTable:
+    return RuleTable(counting, "fraud-rules", (card_attempts(100),), clock, patience=LONG)
 
 
 def put(client: Any, scope: str, entry: str, **values: Any) -> None:
@@ -169,7 +170,7 @@ def test_a_stored_rule_takes_the_place_of_the_one_that_is_always_there(table: Ru
     client.delete_item(
         TableName="fraud-rules", Key={"scope": {"S": "global"}, "entry": {"S": "rule#card_attempts_limit"}}
     )
-    anew = RuleTable(client, "fraud-rules", (card_attempts(100),))
+    anew = RuleTable(client, "fraud-rules", (card_attempts(100),), patience=LONG)
     assert anew.ask("mer_2", SHOWN)().rules == (card_attempts(100),), "a merchant cannot switch it off"
 
 
@@ -236,12 +237,9 @@ def test_a_table_that_answers_in_part_is_asked_once_more(
     assert (lists.complete, lists.entries) == (True, (Entry("global", "card", "block"),))
 
 
-def test_a_hanging_table_is_not_waited_for(
-    counting: Counting, clock: Clock, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_table_is_not_waited_for(counting: Counting, clock: Clock, client: Any) -> None:
     """Ten charges, one after the other, while no call comes back: each gets an answer, and none is lost."""
-    monkeypatch.setattr(room, "PATIENCE_SECONDS", 0.02)
-    table = RuleTable(counting, "fraud-rules", (card_attempts(100),), clock)
+    table = RuleTable(counting, "fraud-rules", (card_attempts(100),), clock, patience=0.02)
     counting.hanging = Event()
     profiles = ProfileTable(client, "fraud-profiles", "us-east-1", ("us-east-1",))
     for number in range(10):
@@ -250,16 +248,15 @@ def test_a_hanging_table_is_not_waited_for(
     assert counting.returned == 0
     assert len(counting.calls) <= room.READERS, "the others were not even begun"
     counting.hanging.set()
-    monkeypatch.setattr(room, "PATIENCE_SECONDS", 30.0)
+    table.patience = LONG
     assert table.ask("mer_1", SHOWN)().complete
 
 
 def test_memory_is_bounded(counting: Counting, client: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "SCOPES_REMEMBERED", 3)
     monkeypatch.setattr(room, "VALUES_REMEMBERED", 5)
-    monkeypatch.setattr(room, "PATIENCE_SECONDS", 30.0)
     put_entry(client, "global", "card", "tok_7", "card")
-    table = RuleTable(counting, "fraud-rules", (), clock)
+    table = RuleTable(counting, "fraud-rules", (), clock, patience=LONG)
     for number in range(12):
         lists = table.ask(f"mer_{number}", replace(SHOWN, card=f"tok_{number}"))()
         assert bool(lists.entries) is (number == 7)

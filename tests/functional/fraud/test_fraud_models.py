@@ -86,7 +86,7 @@ class Cloud:
         self.clock, self.fetched = Clock(), list[str]()
         self._fetch = fetch or Bucket(REGIONS[0], BUCKET).fetch
         self.models = Models(shipped, self._count, self.clock)
-        self.rules = RuleTable(dynamodb, "fraud-rules", (), self.clock)
+        self.rules = RuleTable(dynamodb, "fraud-rules", (), self.clock, patience=30.0)  # moto is slow at first
         self.profiles = ProfileTable(dynamodb, "fraud-profiles", REGIONS[0], REGIONS)
         self.log = ScoreLog(dynamodb, "fraud-scores", 1, "")
 
@@ -106,11 +106,6 @@ class Cloud:
                 break
             time.sleep(0.01)
         return self.charge()
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.fraud.lists.PATIENCE_SECONDS", 30.0)  # moto is slow at first
 
 
 def test_a_champion_is_asked_within_seconds_and_the_answer_names_it(
@@ -382,6 +377,7 @@ def test_the_function_itself_follows_the_pointers_and_its_log_line_has_the_shado
         "FRAUD_MODELS_BUCKET": BUCKET,
         "SCORES_RATE": "1",
         "REGIONS": "{}",
+        "LISTS_BUDGET_MS": "30000",
         "PROFILES_BUDGET_MS": "60000",
     }.items():
         monkeypatch.setenv(name, value)

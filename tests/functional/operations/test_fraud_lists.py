@@ -57,7 +57,7 @@ def path(kind, value):
 
 def seen(merchant=MERCHANT, **shown):
     """What the fraud function reads of it, with nothing remembered."""
-    table = RuleTable(clients.client("dynamodb"), "fraud-rules", ())
+    table = RuleTable(clients.client("dynamodb"), "fraud-rules", (), patience=30.0)  # moto is slow at first
     return table.ask(merchant, Presented(**{"card": "tok_other", **shown}))()
 
 
