@@ -8,6 +8,7 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs.nag import acknowledge
+from cdk.constructs.private_bucket import private_bucket
 
 COLD_AFTER = Duration.days(90)
 """Within a quarter people look at journals; later it is verifications and auditors, and storage is the cost."""
@@ -29,20 +30,14 @@ class Archive(Construct):
         self.access_log = self._access_log() if config.audit_trail else None
         days = Duration.days(config.archive_days)
         lock = s3.ObjectLockRetention
-        self.bucket = s3.Bucket(
+        self.bucket = private_bucket(
             self,
-            "Bucket",
-            bucket_name=names.archive(self),
-            versioned=True,
+            config=config,
+            name=names.archive(self),
+            lifecycle_rules=[_grow_cold()],
             object_lock_enabled=True,
             object_lock_default_retention=lock.compliance(days) if config.archive_final else lock.governance(days),
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=config.enforce_tls,
-            lifecycle_rules=[_grow_cold()],
             server_access_logs_bucket=self.access_log,
-            removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
         )
         if config.guards_history:
             self._guard()

@@ -3,14 +3,14 @@ models")."""
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
 from cdk.constructs.function import PaymentsFunction
-from cdk.constructs.nag import acknowledge
+from cdk.constructs.private_bucket import allow_below, private_bucket, tidy
 
 RUNS_DAYS = 30
 """Rows of features that a run learned from. They can be collected anew for as long as scores are kept."""
@@ -25,35 +25,20 @@ class ModelStore(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, access_log: s3.IBucket | None) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
+        self.bucket = private_bucket(
             self,
-            "Bucket",
-            bucket_name=names.fraud_models(self),
-            versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=config.enforce_tls,
+            config=config,
+            name=names.fraud_models(self),
             lifecycle_rules=[
-                s3.LifecycleRule(
-                    abort_incomplete_multipart_upload_after=Duration.days(1),
-                    noncurrent_version_expiration=Duration.days(UNDO_DAYS),
-                    expired_object_delete_marker=True,
-                ),
+                tidy(UNDO_DAYS),
                 s3.LifecycleRule(prefix="runs/", expiration=Duration.days(RUNS_DAYS)),
             ],
             server_access_logs_bucket=access_log,
             server_access_logs_prefix="fraud-models/" if access_log else None,
-            removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
         )
 
 
 def allow_models(function: PaymentsFunction, actions: Sequence[str], *prefixes: str, region: str | None = None) -> None:
     """Let a function do exactly these actions on the objects below these prefixes of a region's bucket, its own by
     default."""
-    for prefix in prefixes:
-        resource = f"{names.fraud_models_arn(function, region)}/{prefix}*"
-        function.allow(actions, resource)
-        acknowledge(
-            function.role, f"AwsSolutions-IAM5[Resource::{resource}]", "the objects below a prefix, and no others"
-        )
+    allow_below(function, actions, *(f"{names.fraud_models_arn(function, region)}/{prefix}*" for prefix in prefixes))

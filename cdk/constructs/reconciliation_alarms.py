@@ -8,8 +8,8 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs import metrics
-from cdk.constructs.metrics import CHECK_PERIOD, CHECK_PERIODS
-from cdk.constructs.worker import alarm, silence_alarm
+from cdk.constructs.run_alarms import run_alarms
+from cdk.constructs.worker import alarm
 
 MATCH_RATE_AT_LEAST = 99_950
 """Of 100,000 lines, how many must be settled."""
@@ -18,24 +18,14 @@ MATCH_RATE_AT_LEAST = 99_950
 def reconciliation_alarms(scope: Construct, config: Config, region: str) -> None:
     """The alarms of a region; one for silence only where there is a schedule."""
     _figures(scope, config.at_risk_limit)
-    machine = names.machine_arn(scope, names.RECONCILIATION)
-    for ended in ("Failed", "TimedOut"):
-        alarm(
-            scope,
-            f"Reconciliation{ended}",
-            name=f"{names.RECONCILIATION}-{ended.lower()}",
-            description="A run of reconciliation did not come to its end; the next execution takes it up",
-            metric=metrics.executions(machine, f"Executions{ended}"),
-        )
-    if config.reconciles_in(region):
-        silence_alarm(
-            scope,
-            "ReconciliationMissing",
-            name=f"{names.RECONCILIATION}-missing",
-            description="CRITICAL: no run of reconciliation has succeeded for more than a day",
-            metric=metrics.executions(machine, "ExecutionsSucceeded").with_(period=CHECK_PERIOD),
-            periods=CHECK_PERIODS,
-        )
+    missing = "CRITICAL: no run of reconciliation has succeeded for more than a day"
+    run_alarms(
+        scope,
+        "Reconciliation",
+        names.RECONCILIATION,
+        unfinished="A run of reconciliation did not come to its end; the next execution takes it up",
+        missing=missing if config.reconciles_in(region) else None,
+    )
 
 
 def _figures(scope: Construct, at_risk: int) -> None:

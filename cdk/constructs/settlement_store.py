@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk import names
 from cdk.config import SEVEN_YEARS_DAYS, Config
 from cdk.constructs.function import PaymentsFunction
-from cdk.constructs.nag import acknowledge
+from cdk.constructs.private_bucket import allow_below, private_bucket, tidy
 
 EVIDENCE = ("inbox/", "files/", "runs/")
 """What the networks said, and what was made of it: records of money, kept as long as the ledger's archive."""
@@ -40,23 +40,17 @@ class SettlementStore(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Config, access_log: s3.IBucket | None) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
+        self.bucket = private_bucket(
             self,
-            "Bucket",
-            bucket_name=names.settlement_store(self),
-            versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=config.enforce_tls,
+            config=config,
+            name=names.settlement_store(self),
             lifecycle_rules=[
-                _tidy(),
+                tidy(UNDO_DAYS),
                 *map(_evidence, EVIDENCE),
                 *(_working(*rule) for rule in _working_days(config, self)),
             ],
             server_access_logs_bucket=access_log,
             server_access_logs_prefix="reconciliation/" if access_log else None,
-            removal_policy=RemovalPolicy.RETAIN if config.retain_data else RemovalPolicy.DESTROY,
         )
         self._tell_event_bridge()
 
@@ -74,12 +68,7 @@ def allow_objects(
 ) -> None:
     """Let a function do exactly these actions on the objects below these prefixes of a region's bucket, its own by
     default."""
-    objects = names.settlement_objects(function, *prefixes, region=region)
-    function.allow(actions, *objects)
-    for resource in objects:
-        acknowledge(
-            function.role, f"AwsSolutions-IAM5[Resource::{resource}]", "the objects below a prefix, and no others"
-        )
+    allow_below(function, actions, *names.settlement_objects(function, *prefixes, region=region))
 
 
 def allow_finding(function: PaymentsFunction, region: str | None = None) -> None:
@@ -90,15 +79,6 @@ def allow_finding(function: PaymentsFunction, region: str | None = None) -> None
 def _working_days(config: Config, scope: Construct) -> list[tuple[str, int]]:
     standby = {} if config.reconciles_in(Stack.of(scope).region) else {"feed/": STANDBY_FEED_DAYS}
     return [*WORKING_DAYS.items(), *standby.items()]
-
-
-def _tidy() -> s3.LifecycleRule:
-    """Of all objects: what was never finished, and what was replaced or deleted."""
-    return s3.LifecycleRule(
-        abort_incomplete_multipart_upload_after=Duration.days(1),
-        noncurrent_version_expiration=Duration.days(UNDO_DAYS),
-        expired_object_delete_marker=True,
-    )
 
 
 def _evidence(prefix: str) -> s3.LifecycleRule:

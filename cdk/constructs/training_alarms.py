@@ -5,8 +5,8 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs import metrics
-from cdk.constructs.metrics import CHECK_PERIOD, CHECK_PERIODS
-from cdk.constructs.worker import alarm, silence_alarm
+from cdk.constructs.run_alarms import run_alarms
+from cdk.constructs.worker import alarm
 
 MOST_DRIFT = 250
 """Thousandths of the population stability index of the feature that changed most (functions/training/drift.py)."""
@@ -22,21 +22,10 @@ def training_alarms(scope: Construct, config: Config, region: str) -> None:
         metric=metrics.own(names.FEATURE_DRIFT, "Maximum"),
         threshold=MOST_DRIFT,
     )
-    machine = names.machine_arn(scope, names.TRAINING_MACHINE)
-    for ended in ("Failed", "TimedOut"):
-        alarm(
-            scope,
-            f"Training{ended}",
-            name=f"{names.TRAINING_MACHINE}-{ended.lower()}",
-            description="A run of training did not come to its end; the champion stays, the next run begins anew",
-            metric=metrics.executions(machine, f"Executions{ended}"),
-        )
-    if config.trains_in(region):
-        silence_alarm(
-            scope,
-            "TrainingMissing",
-            name=f"{names.TRAINING_MACHINE}-missing",
-            description="No run of training has succeeded for more than a day",
-            metric=metrics.executions(machine, "ExecutionsSucceeded").with_(period=CHECK_PERIOD),
-            periods=CHECK_PERIODS,
-        )
+    run_alarms(
+        scope,
+        "Training",
+        names.TRAINING_MACHINE,
+        unfinished="A run of training did not come to its end; the champion stays, the next run begins anew",
+        missing="No run of training has succeeded for more than a day" if config.trains_in(region) else None,
+    )

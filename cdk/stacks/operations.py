@@ -12,6 +12,7 @@ from cdk.config import REGIONS, Config
 from cdk.constructs import bundles
 from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.model_store import allow_models
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.rest_api import ACCESS_LOG_FIELDS, add_errors, rest_api
 from cdk.constructs.settlement_store import allow_finding, allow_objects
@@ -105,10 +106,5 @@ class OperationsStack(Stack):
 
     def _let_read_models(self, function: PaymentsFunction) -> None:
         """It reads what training wrote, and is told what is not there. It writes none: models come from training."""
-        bucket = names.fraud_models_arn(self)
-        function.allow(("s3:ListBucket",), bucket)
-        objects = [f"{bucket}/{prefix}*" for prefix in ("models/", "reports/")]
-        function.allow(("s3:GetObject",), *objects)
-        for resource in objects:
-            reason = "the objects below a prefix, and no others"
-            acknowledge(function.role, f"AwsSolutions-IAM5[Resource::{resource}]", reason)
+        function.allow(("s3:ListBucket",), names.fraud_models_arn(self))
+        allow_models(function, ("s3:GetObject",), "models/", "reports/")

@@ -17,7 +17,7 @@ from cdk.config import REGIONS, Config
 from cdk.constructs import bundles
 from cdk.constructs.function import PaymentsFunction
 from cdk.constructs.machine import standard_machine
-from cdk.constructs.nag import acknowledge
+from cdk.constructs.model_store import allow_models
 
 DEFINITION = bundles.ROOT / "statemachines" / "fraud_training.asl.json"
 
@@ -56,8 +56,8 @@ class TrainingStack(Stack):
         )
         self._reads_scores(collect)
         collect.allow(("dynamodb:GetItem",), names.table_arn(self, names.FRAUD_RULES))
-        self._objects(collect, "s3:GetObject", "models/")
-        self._objects(collect, "s3:PutObject", "runs/")
+        allow_models(collect, ("s3:GetObject",), "models/")
+        allow_models(collect, ("s3:PutObject",), "runs/")
 
     def _learn(self) -> None:
         learn = self._step(
@@ -66,10 +66,10 @@ class TrainingStack(Stack):
             LEAST_FRAUDS=str(self._config.least_frauds),
             LEAST_GOOD=str(self._config.least_good),
         )
-        self._objects(learn, "s3:GetObject", "models/", "runs/")
-        self._objects(learn, "s3:PutObject", "runs/")
+        allow_models(learn, ("s3:GetObject",), "models/", "runs/")
+        allow_models(learn, ("s3:PutObject",), "runs/")
         for region in REGIONS:
-            self._objects(learn, "s3:PutObject", "models/", region=region)
+            allow_models(learn, ("s3:PutObject",), "models/", region=region)
 
     def _release(self) -> None:
         """The only one that changes which model is asked, and what it deletes is the shadow's pointer."""
@@ -82,8 +82,8 @@ class TrainingStack(Stack):
         self._reads_scores(release)
         rights = [f"dynamodb:{right}" for right in ("GetItem", "PutItem", "DeleteItem")]
         release.allow(rights, names.table_arn(self, names.FRAUD_RULES))
-        self._objects(release, "s3:GetObject", "runs/")
-        self._objects(release, "s3:PutObject", "reports/", "runs/")
+        allow_models(release, ("s3:GetObject",), "runs/")
+        allow_models(release, ("s3:PutObject",), "reports/", "runs/")
 
     def _step(self, step: str, **settings: str) -> PaymentsFunction:
         function = PaymentsFunction(
@@ -109,14 +109,6 @@ class TrainingStack(Stack):
 
     def _reads_scores(self, function: PaymentsFunction) -> None:
         function.allow(("dynamodb:Query",), *(names.table_arn(self, names.FRAUD_SCORES, region) for region in REGIONS))
-
-    def _objects(self, function: PaymentsFunction, action: str, *prefixes: str, region: str | None = None) -> None:
-        objects = [f"{names.fraud_models_arn(self, region)}/{prefix}*" for prefix in prefixes]
-        function.allow((action,), *objects)
-        for resource in objects:
-            acknowledge(
-                function.role, f"AwsSolutions-IAM5[Resource::{resource}]", "the objects below a prefix, and no others"
-            )
 
     def _start(self, of: sfn.StateMachine) -> None:
         """By the schedule; where runs are begun by hand only, it is there, and off."""
