@@ -4,27 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
-
 from functions.operations.settings import client, settings
-from payments import proofs
+from payments import objects, proofs
 from payments.settlement import part_of
 
-_ABSENT = frozenset({"NoSuchKey", "404"})
 _BATCH = "batch:"
 """What the reference of a batch line begins with in the table; its part is that of the rest."""
 
 
 def report(run: str, extension: str) -> bytes | None:
     """A run's report: `json`, `csv` or `html`; None when there is none."""
-    try:
-        key = f"runs/{run}/report.{extension}"
-        content: bytes = client("s3").get_object(Bucket=settings().reconciliation_bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
-            raise
-        return None
-    return content
+    return objects.read(client("s3"), settings().reconciliation_bucket, f"runs/{run}/report.{extension}")
 
 
 def put_resolution(resolution: Mapping[str, Any]) -> None:

@@ -10,16 +10,15 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from functions.operations.settings import settings
+from payments import objects
 from payments.clients import client
 from payments.listings import Cursor, Page, page_of
 
 Json = dict[str, Any]
 
 REPORTS = "reports/"
-_ABSENT = frozenset({"NoSuchKey", "404"})
 _READERS = 10
 """Reports of a page that are read at the same time: as many connections as a client keeps."""
 
@@ -62,13 +61,7 @@ def _runs() -> list[str]:
 
 
 def _content(key: str) -> bytes | None:
-    try:
-        content: bytes = client("s3").get_object(Bucket=_bucket(), Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
-            raise
-        return None
-    return content
+    return objects.read(client("s3"), _bucket(), key)
 
 
 def _decoded(content: bytes | None) -> Json | None:

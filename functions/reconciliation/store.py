@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from functions.reconciliation.crowd import each
 from functions.reconciliation.settings import Settings
+from payments import objects
 from payments.clients import client
 from payments.settings import load
 
@@ -25,8 +26,6 @@ _READ_TIMEOUT_SECONDS = 60
 
 _MOST_DELETED = 1_000
 """Objects of one DeleteObjects."""
-
-_ABSENT = frozenset({"NoSuchKey", "404"})
 
 
 class Missing(LookupError):
@@ -101,13 +100,7 @@ def find(prefix: str) -> list[str]:
 
 def read(key: str) -> bytes | None:
     """An object's content; None when there is none."""
-    try:
-        content: bytes = _s3().get_object(Bucket=_bucket(), Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
-            raise
-        return None
-    return content
+    return objects.read(_s3(), _bucket(), key)
 
 
 def read_json(key: str) -> Any:
@@ -168,7 +161,7 @@ def _fetch(key: str, file: Path) -> None:
     try:
         body = _s3().get_object(Bucket=_bucket(), Key=key)["Body"]
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
+        if not objects.is_absent(error):
             raise
         raise Missing(key) from None
     with file.open("wb") as target:

@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from functions.training.settings import Settings
-from payments import regions
+from payments import objects, regions
 from payments.clients import client
 from payments.settings import load
 
 _READ_TIMEOUT_SECONDS = 60
 """Of a file's next bytes, and of the answer to a file of a gigabyte."""
-
-_ABSENT = frozenset({"NoSuchKey", "404"})
 
 
 def of_model(version: str, name: str) -> str:
@@ -41,13 +38,7 @@ def of_report(run: str) -> str:
 
 def read(key: str) -> bytes | None:
     """An object's content; None when there is none."""
-    try:
-        content: bytes = _s3(regions.here()).get_object(Bucket=_bucket(regions.here()), Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
-            raise
-        return None
-    return content
+    return objects.read(_s3(regions.here()), _bucket(regions.here()), key)
 
 
 def read_json(key: str) -> Any:
