@@ -1,11 +1,14 @@
 """The platform's tables on moto, one AWS account per test."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.dynamodb.responses import DynamoHandler
 
 from payments import books, clients, clock, identifiers, regions
 from payments.lifecycle import Payment, Status
@@ -20,6 +23,21 @@ _PLAIN_TABLES = {
     "proofs": [("record", "S"), ("position", "S")],
     "fraud-rules": [("scope", "S"), ("entry", "S")],
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_transactions() -> Iterator[None]:
+    """One request to DynamoDB at a time: moto undoes a transaction by putting back whole tables as they were before it,
+    and with them loses what others wrote meanwhile. DynamoDB does not."""
+    turn, call_action = Lock(), DynamoHandler.call_action
+
+    def in_turn(handler: DynamoHandler):
+        with turn:
+            return call_action(handler)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DynamoHandler, "call_action", in_turn)
+        yield
 
 
 @pytest.fixture(scope="module")
