@@ -1,5 +1,6 @@
 """Which region writes for a merchant's shard, and where the other regions are."""
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -36,23 +37,45 @@ def client_in(region: str, service: str) -> Any:
     return client(service) if region == here() else client(service, region, endpoints().get(region))
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who writes for a shard: its primary region, the epoch, which grows by one whenever the primary changes, and since
+    when (RFC 3339; None from the beginning)."""
+
+    primary: str
+    epoch: int = 0
+    since: str | None = None
+
+
 def primary(shard: int) -> str:
-    """The region that writes for this shard: as the shard map says, else shards are spread evenly over the regions."""
-    cached, until = _cache.get(shard, ("", 0.0))
-    if clock.monotonic() < until:
+    """The region that writes for this shard, as this process knows it."""
+    return assignment(shard).primary
+
+
+def assignment(shard: int, *, fresh: bool = False) -> Assignment:
+    """Who writes for this shard: as the shard map says, else shards are spread evenly over the regions.
+
+    At most `MAP_SECONDS` old; `fresh` asks for what all regions agree on at this moment, which takes a round trip to
+    another region. Raises what the table raises.
+    """
+    cached, until = _cache.get(shard, (None, 0.0))
+    if cached and not fresh and clock.monotonic() < until:
         return cached
-    region = _mapped(shard) or _default(shard)
-    _cache[shard] = region, clock.monotonic() + MAP_SECONDS
-    return region
+    found = _mapped(shard, fresh) or Assignment(_default(shard))
+    _cache[shard] = found, clock.monotonic() + MAP_SECONDS
+    return found
 
 
-_cache: dict[int, tuple[str, float]] = {}
+_cache: dict[int, tuple[Assignment, float]] = {}
 
 
-def _mapped(shard: int) -> str | None:
-    table = load(TableSettings).shards_table
-    item = client("dynamodb").get_item(TableName=table, Key={"shard": {"N": str(shard)}}).get("Item")
-    return item["primary"]["S"] if item else None
+def _mapped(shard: int, consistent: bool) -> Assignment | None:
+    table, key = load(TableSettings).shards_table, {"shard": {"N": str(shard)}}
+    item = client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=consistent).get("Item")
+    if item is None:
+        return None
+    since = item.get("since", {}).get("S")
+    return Assignment(item["primary"]["S"], int(item.get("epoch", {"N": "0"})["N"]), since)
 
 
 def _default(shard: int) -> str:
