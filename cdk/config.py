@@ -213,6 +213,9 @@ class Config:
     """How long a charge waits for lists and rules; then it takes what the function remembers, and is reviewed."""
     profiles_budget_ms: int
     """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
+    health_budget_ms: int
+    """How long a request for the region's health waits for what it asks. Route 53 gives up two seconds after it is
+    connected, the local edge (local/edge.py) after one and a half."""
     scores_rate: float
     """What part of the charges that are not risky is kept for training."""
 
@@ -313,6 +316,7 @@ def read(context: Context) -> Config:
         country_layers=by_region(context, "country_layers", REGIONS),
         lists_budget_ms=2000 if local else 250,
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
+        health_budget_ms=1200 if local else 1000,
         scores_rate=1 if local else 0.05,
     )
 

@@ -105,13 +105,16 @@ class ApiStack(Stack):
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
                 **VAULT_FUNCTIONS,
                 "COMMAND_FUNCTION": names.COMMAND,
+                "EVENT_BUS": names.BUS,
+                "HEALTH_BUDGET_MS": str(self._config.health_budget_ms),
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },
             role_name=names.api_role(self),
         )
         self._allow_tables(function)
-        function.allow(("states:StartSyncExecution",), names.saga_arn(self))
+        function.allow(("states:DescribeStateMachine", "states:StartSyncExecution"), names.saga_arn(self))
+        function.allow(("events:DescribeEventBus",), names.bus_arn(self))  # publishing is the saga's
         twins = [names.function_arn(self, "payments-api", region) for region in REGIONS if region != self.region]
         vault = [names.function_arn(self, name) for name in VAULT_FUNCTIONS.values()]
         function.allow(("lambda:InvokeFunction",), *vault, names.function_arn(self, names.COMMAND), *twins)
