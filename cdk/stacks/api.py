@@ -77,6 +77,7 @@ class ApiStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
         api = self._rest_api()
+        self.api_id = api.rest_api_id
         self._routes(api, self._api_function().function, self._authorizer())
         add_errors(api, GATEWAY_ERRORS)
         if config.web_acl:
@@ -167,6 +168,7 @@ class ApiStack(Stack):
             access_log=json.dumps(ACCESS_LOG),
             method_options={names.STORE_A_CARD: route_limits(STORE_RATE_LIMIT, STORE_BURST_LIMIT)},
             owns_log_role=True,
+            default_endpoint=not self._config.domain or self._config.domain.default_endpoint,
         )
         acknowledge(api, "AwsSolutions-COG4", "merchants authenticate with API keys, not as users of a pool")
         acknowledge(
