@@ -128,7 +128,7 @@ def test_both_regions_say_that_they_are_healthy(cloud):
     """Beside the edge's own question a second one may meet a process that has yet to start, and be told `slow`."""
     for region in (FIRST, SECOND):
         ask = cloud.merchant(region)._send
-        answer = until(lambda ask=ask: (found := ask("GET", "/health")).status == 200 and found, 30, f"{region} is well")
+        answer = until(lambda ask=ask: (got := ask("GET", "/health")).status == 200 and got, 30, f"{region} is well")
         assert (answer.body["status"], answer.body["region"]) == ("ok", region)
 
 
