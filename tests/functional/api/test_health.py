@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
+from bench.operations import _belongs
+from bench.trail import Call
 from functions.api import app, health, openapi, probes
 from functions.api.settings import ApiSettings
 from payments import clients, settings
@@ -343,3 +345,25 @@ def test_the_real_clients_are_understood(tables, context, monkeypatch):
     body = json.loads(answer["body"])
     assert results(body) == {**dict.fromkeys(DEPENDENCIES, "ok"), "vault": "failed"}
     assert (answer["statusCode"], body["status"]) == (503, "failed_over")
+
+
+def test_what_health_asks_is_not_counted_as_a_charges(region, ask, monkeypatch):
+    """bench/operations.py prices a charge by the calls that were made meanwhile."""
+    calls = []
+    for name, operation in (("get_item", "GetItem"), ("query", "Query")):
+        real = getattr(region, name)
+        monkeypatch.setattr(
+            region,
+            name,
+            lambda real=real, operation=operation, **asked: calls.append((operation, asked)) or real(**asked),
+        )
+    ask()
+
+    made = [Call("us-east-1", operation, 0.0, asked) for operation, asked in calls]
+    charges = Call(
+        "us-east-1", "Query", 0.0, {"TableName": "ledger", "ExpressionAttributeValues": {":0": {"S": "pay_1"}}}
+    )
+
+    assert len(made) == 3
+    assert not [call for call in made if _belongs(call, "pay_1", 17)]
+    assert _belongs(charges, "pay_1", 17)
