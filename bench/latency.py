@@ -66,9 +66,9 @@ BURST, SCALING = 1_000, 1_000 / 10
 """Environments that Lambda adds to a function at once, and a second: 1,000 every 10 seconds, refilled all the time and
 never more (Lambda Developer Guide, "Concurrency scaling rate")."""
 
-FAILOVER_SECONDS = 30.0
-"""In which the other region's load arrives: health checks every 10 s, 3 failures, and a TTL of 60 s that clients'
-resolvers reach one after the other, evenly."""
+FAILOVER_SECONDS = 10.0
+"""In which the other region's load arrives, once Route 53 has moved the name: its TTL (cdk/stacks/traffic.py), which
+clients' resolvers reach one after the other, evenly. Those that remember it for longer make the rise gentler."""
 
 IDLE_SHARE = 1.1
 """Environments that are warm, over the most that were busy at once: Lambda keeps them for minutes after a peak."""

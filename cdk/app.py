@@ -1,9 +1,9 @@
-"""Entry point of the CDK CLI (cdk.json): a stage per region."""
+"""Entry point of the CDK CLI (cdk.json): a stage per region, and one for what is no region's own."""
 
 from aws_cdk import App, Tags
 
 from cdk.config import REGIONS, read
-from cdk.stage import PlatformStage
+from cdk.stage import GlobalStage, PlatformStage
 
 
 def build(app: App) -> App:
@@ -11,6 +11,8 @@ def build(app: App) -> App:
     config = read(app.node.try_get_context)
     for region in REGIONS:
         PlatformStage(app, region, config=config)
+    if config.domain and not config.vault_base_only:
+        GlobalStage(app, "global", config=config, domain=config.domain)
     Tags.of(app).add("application", "payments")
     Tags.of(app).add("environment", config.environment)
     return app

@@ -12,6 +12,8 @@ Context values (``cdk synth --context name=value``):
 - ``vault_base_only``: nothing but the vault's keys, tables, network and HSM cluster; needs none of the above
 - ``peers``: JSON object, every region to the endpoint URL of its AWS API, ``""`` for AWS itself
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
+- ``domain``, ``hosted_zone_id``: the name of the merchants' API, and the zone in Route 53 that it lies in; none by
+  default. ``default_endpoint=false`` then switches off the names that API Gateway gives
 - ``alarm_email``: who is told of alarms; nobody by default
 - ``at_risk_limit``: minor units at risk in one run of reconciliation above which an alarm is raised (default 1,000,000)
 - ``country_layers``: JSON object, every region to the ARN of a Lambda layer version whose ``country.mmdb`` the
@@ -24,14 +26,18 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from cdk import key_store
+from cdk import domain, key_store
 from cdk.context import ConfigError, Context, by_region, flag, https, text, whole
+from cdk.domain import Domain
 from cdk.key_store import CloudHsm
 
 Environment = Literal["local", "production"]
 
 REGIONS = ("us-east-1", "us-west-2")
 """Both regions accept writes. The first owns the global tables' definitions."""
+
+GLOBAL_REGION = "us-east-1"
+"""Where AWS has what is no region's own: Route 53 itself, and the metrics of its health checks."""
 
 WITNESS_REGION = "us-east-2"
 """Third vote of the strongly consistent ``shards`` table; it must be of the same region set as REGIONS."""
@@ -147,6 +153,8 @@ class Config:
     """No more than the vault's keys, tables, network and cluster: what must be there before there is an HSM."""
     peers: dict[str, str]
     raw_cards_allowed: bool
+    domain: Domain | None
+    """Where merchants find the API; None: under the names that API Gateway gives, one a region, and no failover."""
     alarm_email: str | None
 
     global_tables: bool
@@ -213,6 +221,9 @@ class Config:
     """How long a charge waits for lists and rules; then it takes what the function remembers, and is reviewed."""
     profiles_budget_ms: int
     """How long a charge waits for its fraud profiles; then it is scored without them and sent to review."""
+    health_budget_ms: int
+    """How long a request for the region's health waits for what it asks. Route 53 gives up two seconds after it is
+    connected, the local edge (local/edge.py) after one and a half."""
     scores_rate: float
     """What part of the charges that are not risky is kept for training."""
 
@@ -276,6 +287,7 @@ def read(context: Context) -> Config:
         vault_base_only=base_only,
         peers=by_region(context, "peers", REGIONS) or dict.fromkeys(REGIONS, ""),
         raw_cards_allowed=flag(context, "raw_cards_allowed", default=local),
+        domain=domain.read_local(context) if local else domain.read_production(context),
         alarm_email=context("alarm_email"),
         global_tables=not local,  # an emulator knows one region; local/replication.py carries items across
         retain_data=not local,
@@ -313,6 +325,7 @@ def read(context: Context) -> Config:
         country_layers=by_region(context, "country_layers", REGIONS),
         lists_budget_ms=2000 if local else 250,
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
+        health_budget_ms=1200 if local else 1000,
         scores_rate=1 if local else 0.05,
     )
 

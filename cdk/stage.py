@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from aws_cdk import CliCredentialsStackSynthesizer, DefaultStackSynthesizer, Environment, Stack, Stage
 from constructs import Construct
 
-from cdk.config import Config
+from cdk.config import GLOBAL_REGION, Config
+from cdk.domain import Domain
 from cdk.stacks.api import ApiStack
 from cdk.stacks.audit import AuditStack
 from cdk.stacks.charge import ChargeStack
@@ -16,6 +17,8 @@ from cdk.stacks.observability import ObservabilityStack
 from cdk.stacks.operations import OperationsStack
 from cdk.stacks.proof import ProofStack
 from cdk.stacks.reconciliation import ReconciliationStack
+from cdk.stacks.routing import RoutingStack
+from cdk.stacks.traffic import TrafficStack
 from cdk.stacks.training import TrainingStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
@@ -28,9 +31,9 @@ class PlatformStage(Stage):
     """One stack per bounded context, called ``payments-<context>``.
 
     Stacks know one another's resources by name, so they deploy side by side, with three exceptions. What has no name is
-    handed over: streams to who reads them, the vault's keys and network to its functions. Whoever calls the vault waits
-    for it, to be entered in its functions' resource policies. And the operators' API waits for the merchants', which
-    sets the role that API Gateway logs with.
+    handed over: streams to who reads them, the vault's keys and network to its functions, the merchants' API to its
+    domain. Whoever calls the vault waits for it, to be entered in its functions' resource policies. And the operators'
+    API waits for the merchants', which sets the role that API Gateway logs with.
     """
 
     def __init__(self, scope: Construct, region: str, *, config: Config) -> None:
@@ -60,5 +63,15 @@ class PlatformStage(Stage):
         make(ReconciliationStack, "reconciliation")
         make(TrainingStack, "training")
         make(ObservabilityStack, "observability")
+        if config.domain:
+            make(RoutingStack, "routing", api_id=api.api_id).add_stack_dependency(api)
         if config.audit_trail:
             make(AuditStack, "audit", watched_keys=base.watched_keys())
+
+
+class GlobalStage(Stage):
+    """What is no region's own. It is deployed last: it names alarms of both regions, and its health checks ask both."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, domain: Domain) -> None:
+        super().__init__(scope, construct_id, env=Environment(account=config.account, region=GLOBAL_REGION))
+        TrafficStack(self, "traffic", domain=domain, stack_name="payments-traffic")

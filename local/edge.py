@@ -1,9 +1,10 @@
 """Stands in for Route 53 and for the public names of the regions' APIs: `python -m local.edge`.
 
 One program, three servers: the edge sends a request to a healthy region, the two gateways to their own. A region is
-unhealthy after `_FAILURES` failed probes of GET /health in a row, healthy again after one that succeeds; when none is
-healthy all count as healthy, as in Route 53. What exceeds a region's concurrency limit waits; what waits at the edge
-for a region that turns unhealthy goes elsewhere. A request that may have reached a region is never sent twice.
+unhealthy after `FAILURES` failed probes of GET /health in a row, healthy again after `SUCCESSES`; when none is healthy
+all count as healthy, as in Route 53. What exceeds a region's concurrency limit waits; what waits at the edge for a
+region that turns unhealthy goes elsewhere. A request that may have reached a region is never sent twice: when its
+region turns unhealthy it is given up after `GRACE` seconds, so that its sender can try another one.
 """
 
 import asyncio
@@ -26,9 +27,15 @@ log = logging.getLogger("edge")
 
 MAX_BODY = 10 * 1024 * 1024
 """API Gateway's limit on a request body."""
-_TIMEOUT_SECONDS = 60.0
-"""API Gateway's 29 s, and as much again, because cold starts on one machine are slow."""
-_PROBE_EVERY, _PROBE_BUDGET, _FAILURES = 3.0, 3.0, 3
+TIMEOUT = 29.0
+"""Seconds: API Gateway's limit."""
+PROBE_EVERY, PROBE_BUDGET = 1.5, 1.5
+"""Seconds. Probes have a fixed rate, so a region that does not answer any more is found out within `FAILURES` intervals
+and a budget. The budget is longer than what GET /health itself waits for (cdk/config.py)."""
+FAILURES, SUCCESSES = 3, 2
+"""In a row. A region that answers only now and then should not come and go with every probe."""
+GRACE = 2.0
+"""Seconds for what a region has that turns unhealthy: it may be slow, and not gone."""
 _HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -51,6 +58,7 @@ class Region:
     base: str
     slots: asyncio.Semaphore
     failures: int = 0
+    successes: int = 0
     down: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,13 +68,17 @@ class Region:
 
     def probed(self, succeeded: bool) -> None:
         """Count a probe."""
-        self.failures = 0 if succeeded else self.failures + 1
-        if succeeded and not self.healthy:
+        self.failures, self.successes = (0, self.successes + 1) if succeeded else (self.failures + 1, 0)
+        if self.successes >= SUCCESSES and not self.healthy:
             log.info("%s is healthy", self.name)
             self.down.clear()
-        elif self.failures >= _FAILURES and self.healthy:
+        elif self.failures >= FAILURES and self.healthy:
             log.warning("%s is unhealthy", self.name)
             self.down.set()
+
+
+class _GivenUp(Exception):
+    """A region has a request, and will hardly answer."""
 
 
 class Proxy:
@@ -92,17 +104,19 @@ class Proxy:
             if not await self._enter(region):
                 continue
             try:
-                return await self._forward(region, request, body)
+                return await self._exchange(region, request, body)
             except (httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent: another region may take it
                 region.probed(False)
             except httpx.TimeoutException:
-                return refusal(504, "region_timeout", f"{region.name} did not answer in time", "api_error")
+                return _fault(504, "region_timeout", f"{region.name} did not answer in time")
+            except _GivenUp:
+                return _fault(504, "region_lost", f"{region.name} does not answer any more")
             except httpx.TransportError as error:
                 log.warning("%s: %s", region.name, error)
-                return refusal(502, "bad_gateway", f"{region.name} broke off the connection", "api_error")
+                return _fault(502, "bad_gateway", f"{region.name} broke off the connection")
             finally:
                 region.slots.release()
-        return refusal(503, "region_unavailable", "no region can be reached", "api_error")
+        return _fault(503, "region_unavailable", "no region can be reached")
 
     def _choose(self, tried: Sequence[Region]) -> Region | None:
         left = [region for region in self._regions if region not in tried]
@@ -124,6 +138,26 @@ class Proxy:
             leaving.cancel()
             if not entering.done():
                 entering.cancel()
+
+    async def _exchange(self, region: Region, request: Request, body: bytes) -> Response:
+        """The region's answer. Raises `_GivenUp` when it will hardly come, and what httpx raises."""
+        forwarding, losing = map(asyncio.ensure_future, (self._forward(region, request, body), self._lost(region)))
+        try:
+            await asyncio.wait({forwarding, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if not forwarding.done():
+                raise _GivenUp
+            return await forwarding
+        finally:
+            forwarding.cancel()
+            losing.cancel()
+
+    async def _lost(self, region: Region) -> None:
+        """Returns when the region is unhealthy for `GRACE` seconds and another one is healthy."""
+        while True:
+            await region.down.wait()
+            await asyncio.sleep(GRACE)
+            if not region.healthy and any(other.healthy for other in self._regions):
+                return
 
     async def _forward(self, region: Region, request: Request, body: bytes) -> Response:
         headers = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") not in _NOT_SENT_ON]
@@ -152,15 +186,32 @@ async def _body(request: Request) -> bytes | None:
     return b"".join(parts)
 
 
+def _fault(status: int, code: str, message: str) -> Response:
+    """A fault of ours: the sender may send the same request again, under the same idempotency key."""
+    response = refusal(status, code, f"{message}; send the same request again", "api_error")
+    response.headers["Retry-After"] = "1"
+    return response
+
+
 async def watch(region: Region, client: httpx.AsyncClient) -> None:
-    """Probe a region for ever."""
+    """Probe a region for ever, with one request at a time: as long as it is not answered it counts as failed at every
+    interval. So a slow region stays healthy, and none that thaws finds a queue of probes before it."""
+    now = asyncio.get_running_loop().time
+    due, asking = now(), None
     while True:
-        try:
-            answer = await client.get(f"{region.base}/health", timeout=_PROBE_BUDGET)
-            region.probed(answer.status_code == 200)
-        except httpx.HTTPError:
-            region.probed(False)
-        await asyncio.sleep(_PROBE_EVERY)
+        asking = asking or asyncio.ensure_future(_probe(region, client))
+        answered, _ = await asyncio.wait({asking}, timeout=PROBE_BUDGET)
+        region.probed(bool(answered) and asking.result())
+        asking = None if answered else asking
+        due = max(due + PROBE_EVERY, now())  # what was missed while the machine slept is not made up for
+        await asyncio.sleep(due - now())
+
+
+async def _probe(region: Region, client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get(f"{region.base}/health")).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 async def serve(at: Settings, bases: dict[str, str]) -> None:
@@ -169,7 +220,7 @@ async def serve(at: Settings, bases: dict[str, str]) -> None:
     async with AsyncExitStack() as stack:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
         client = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=httpx.Timeout(_TIMEOUT_SECONDS, connect=2.0), limits=limits, trust_env=False)
+            httpx.AsyncClient(timeout=httpx.Timeout(TIMEOUT, connect=2.0), limits=limits, trust_env=False)
         )
         watching = [asyncio.create_task(watch(region, client)) for region in regions]
         servers = [server(Proxy(regions, client, at.edge_routing == "round-robin"), at.edge_port)]

@@ -27,6 +27,13 @@ def api(name: str, statistic: str, of: str = names.API) -> cloudwatch.Metric:
     return metric("AWS/ApiGateway", name, statistic, {"ApiName": of, "Stage": names.API_STAGE})
 
 
+def route(name: str, statistic: str, of: str) -> cloudwatch.Metric:
+    """A metric of one route of the merchants' API: ``/api/v1/tokens/POST``."""
+    resource, method = of.rsplit("/", 1)
+    dimensions = {"ApiName": names.API, "Stage": names.API_STAGE, "Resource": resource, "Method": method}
+    return metric("AWS/ApiGateway", name, statistic, dimensions)
+
+
 def function(name: str, statistic: str, of: str) -> cloudwatch.Metric:
     """A metric of a Lambda function."""
     return metric("AWS/Lambda", name, statistic, {"FunctionName": of})

@@ -16,6 +16,9 @@ TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
 """TLS 1.3, or 1.2 with forward secrecy only: the strictest that clients without TLS 1.3 can use. API Gateway's own
 default for a regional API is TLS 1.0 and newer."""
 
+ACCESS_MODE = "STRICT"
+"""It must go with the policy: a request is refused whose Host is not the name that TLS was negotiated for."""
+
 # The route's template instead of the path, no query, no headers: a card number typed into a URL reaches no log.
 ACCESS_LOG_FIELDS = {
     "request_id": "$context.requestId",
@@ -45,12 +48,14 @@ def rest_api(
     access_log: str,
     method_options: Mapping[str, apigateway.MethodDeploymentOptions] | None = None,
     owns_log_role: bool = False,
+    default_endpoint: bool = True,
 ) -> apigateway.RestApi:
     """An API of this name and its one stage; limits are requests per second of all callers, and a burst.
 
     The stage is not traced: its trace would hold the URL of a request, and somebody may type a card number into it. The
     traces of the functions and of the saga begin behind it. ``owns_log_role`` sets API Gateway's one role per account
-    and region to write access logs, which all others then use.
+    and region to write access logs, which all others then use. Without ``default_endpoint`` it answers only to names
+    of a domain's.
     """
     log = logs.LogGroup(
         stack,
@@ -64,6 +69,7 @@ def rest_api(
         rest_api_name=name,
         description=description,
         endpoint_types=[apigateway.EndpointType.REGIONAL],
+        disable_execute_api_endpoint=None if default_endpoint else True,
         cloud_watch_role=owns_log_role,
         cloud_watch_role_removal_policy=RemovalPolicy.DESTROY if owns_log_role else None,
         deploy_options=apigateway.StageOptions(
@@ -110,9 +116,8 @@ def _quiet(rate: int, burst: int) -> dict[str, object]:
 
 
 def _refuse_old_tls(api: apigateway.RestApi) -> None:
-    """The construct does not know the setting yet. The access mode, which must go with it, refuses a request whose
-    Host is not the name that TLS was negotiated for."""
+    """The construct does not know the setting yet."""
     resource = api.node.default_child
     assert isinstance(resource, apigateway.CfnRestApi)
     resource.security_policy = TLS_POLICY
-    resource.endpoint_access_mode = "STRICT"
+    resource.endpoint_access_mode = ACCESS_MODE

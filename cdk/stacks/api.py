@@ -77,6 +77,7 @@ class ApiStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
         api = self._rest_api()
+        self.api_id = api.rest_api_id
         self._routes(api, self._api_function().function, self._authorizer())
         add_errors(api, GATEWAY_ERRORS)
         if config.web_acl:
@@ -105,13 +106,16 @@ class ApiStack(Stack):
                 "CHARGE_STATE_MACHINE_ARN": names.saga_arn(self),
                 **VAULT_FUNCTIONS,
                 "COMMAND_FUNCTION": names.COMMAND,
+                "EVENT_BUS": names.BUS,
+                "HEALTH_BUDGET_MS": str(self._config.health_budget_ms),
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },
             role_name=names.api_role(self),
         )
         self._allow_tables(function)
-        function.allow(("states:StartSyncExecution",), names.saga_arn(self))
+        function.allow(("states:DescribeStateMachine", "states:StartSyncExecution"), names.saga_arn(self))
+        function.allow(("events:DescribeEventBus",), names.bus_arn(self))  # publishing is the saga's
         twins = [names.function_arn(self, "payments-api", region) for region in REGIONS if region != self.region]
         vault = [names.function_arn(self, name) for name in VAULT_FUNCTIONS.values()]
         function.allow(("lambda:InvokeFunction",), *vault, names.function_arn(self, names.COMMAND), *twins)
@@ -164,6 +168,7 @@ class ApiStack(Stack):
             access_log=json.dumps(ACCESS_LOG),
             method_options={names.STORE_A_CARD: route_limits(STORE_RATE_LIMIT, STORE_BURST_LIMIT)},
             owns_log_role=True,
+            default_endpoint=not self._config.domain or self._config.domain.default_endpoint,
         )
         acknowledge(api, "AwsSolutions-COG4", "merchants authenticate with API keys, not as users of a pool")
         acknowledge(

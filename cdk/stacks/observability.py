@@ -189,9 +189,7 @@ class ObservabilityStack(Stack):
 
         What is usual differs from platform to platform, so CloudWatch learns it: it needs two weeks for that.
         """
-        resource, method = names.STORE_A_CARD.rsplit("/", 1)
-        dimensions = {"ApiName": names.API, "Stage": names.API_STAGE, "Resource": resource, "Method": method}
-        calls = metrics.metric("AWS/ApiGateway", "Count", "Sum", dimensions).with_(period=Duration.minutes(5))
+        calls = metrics.route("Count", "Sum", names.STORE_A_CARD).with_(period=Duration.minutes(5))
         made = cloudwatch.AnomalyDetectionAlarm(
             self,
             "StoredCards",

@@ -230,12 +230,19 @@ class Balance(msgspec.Struct, tag_field="object", tag="balance"):
     request_id: str
 
 
+class Check(msgspec.Struct):
+    """Whether something that a charge needs answered, and after how many milliseconds; `slow`: not in time."""
+
+    result: Literal["ok", "failed", "slow"]
+    ms: int
+
+
 class Health(msgspec.Struct):
     """Whether a region can take a charge, and which of the things it needs answer."""
 
-    status: Literal["ok", "degraded"]
+    status: Literal["ok", "degraded", "unavailable", "failed_over"]
     region: str
-    checks: dict[str, Literal["ok", "failed"]]
+    checks: dict[str, Check]
     request_id: str
 
 

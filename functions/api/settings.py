@@ -13,8 +13,10 @@ class ApiSettings(msgspec.Struct, frozen=True, rename="upper"):
     store_function: str
     shred_function: str
     command_function: str
+    event_bus: str
     aws_lambda_function_name: str
     raw_cards_allowed: bool = False
+    health_budget_ms: int = 1000
 
 
 def settings() -> ApiSettings:

@@ -138,3 +138,13 @@ def test_a_function_without_its_right_is_refused(enforcing_cloud):
         for name, document in policies.items():
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
     assert enforcing_cloud.merchant(region).charge().status == 201
+
+
+@pytest.mark.parametrize("region", [FIRST, SECOND])
+def test_health_has_its_rights_too(enforcing_cloud, region):
+    """But for the bus: the emulator takes its name for a rule's when it looks for the right. The infrastructure tests
+    hold that one against AWS's names."""
+    ask = enforcing_cloud.merchant(region)._send
+    answer = until(lambda: (got := ask("GET", "/health")).status == 200 and got, 30, f"{region} is well")
+
+    assert {name for name, check in answer.body["checks"].items() if check["result"] != "ok"} <= {"bus"}

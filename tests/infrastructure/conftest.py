@@ -14,6 +14,7 @@ CLIENT_LAYER = "arn:aws:lambda:us-west-2:123456789012:layer:cloudhsm-client:3"
 COUNTRY_LAYERS = {
     region: f"arn:aws:lambda:{region}:{PRODUCTION_ACCOUNT}:layer:countries:7" for region in ("us-east-1", "us-west-2")
 }
+DOMAIN, HOSTED_ZONE = "api.example.com", "Z0123456789EXAMPLE"
 RESTORED_GROUP = "sg-0123456789abcdef0"
 
 
@@ -34,6 +35,9 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         cloudhsm_restored_group=RESTORED_GROUP,
         country_layers=json.dumps(COUNTRY_LAYERS),
         alarm_email="oncall@example.com",
+        domain=DOMAIN,
+        hosted_zone_id=HOSTED_ZONE,
+        default_endpoint="false",
     )
 
 

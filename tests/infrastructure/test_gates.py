@@ -62,6 +62,9 @@ PRODUCTION = {
 }
 """A deployment that may exist; each refusal below is of one change to it."""
 
+DOMAIN = {**PRODUCTION, "domain": "api.example.com", "hosted_zone_id": "Z0EXAMPLE"}
+"""The same, under a name of its own."""
+
 
 @pytest.mark.parametrize(
     ("context", "why"),
@@ -84,6 +87,20 @@ PRODUCTION = {
         ({**PRODUCTION, "cloudhsm_client": json.dumps(dict.fromkeys(config.REGIONS, "/nowhere"))}, "nor there"),
         ({**PRODUCTION, "cloudhsm_restored_group": None}, "cloudhsm_restored_group=sg-… is required"),
         ({**PRODUCTION, "cloudhsm_restored_group": "default"}, "id of a security group"),
+        ({**PRODUCTION, "domain": "api.example.com"}, "go together"),
+        ({**PRODUCTION, "hosted_zone_id": "Z0EXAMPLE"}, "go together"),
+        ({**PRODUCTION, "default_endpoint": "false"}, "only with them"),
+        ({**DOMAIN, "domain": ""}, "domain=… is required"),
+        ({**DOMAIN, "domain": "example.com"}, "a host name"),
+        ({**DOMAIN, "domain": "https://api.example.com"}, "a host name"),
+        ({**DOMAIN, "domain": "API.example.com"}, "a host name"),
+        ({**DOMAIN, "domain": "api.example.com."}, "a host name"),
+        ({**DOMAIN, "domain": "*.example.com"}, "a host name"),
+        ({**DOMAIN, "domain": f"{'a' * 60}.example.com"}, "a host name"),
+        ({**DOMAIN, "hosted_zone_id": "/hostedzone/Z0EXAMPLE"}, "a zone in Route 53"),
+        ({**DOMAIN, "default_endpoint": "off"}, "true or false"),
+        ({"environment": "local", "key_store": "file:/k", "domain": "api.example.com"}, "only in production"),
+        ({"environment": "local", "key_store": "file:/k", "default_endpoint": "true"}, "only in production"),
         ({"environment": "local", "key_store": "cloudhsm:x"}, "pkcs11: URI"),
         ({"environment": "local", "peers": '{"us-east-1": ""}'}, "exactly the regions"),
         ({"environment": "local", "peers": "{"}, "no JSON"),
@@ -99,6 +116,19 @@ def test_a_deployment_that_must_not_exist_is_refused(context: dict[str, str | No
 
 def test_the_deployment_that_the_refusals_change_may_exist() -> None:
     assert config.read(PRODUCTION.get).key_store == KEY_STORE
+    assert config.read(PRODUCTION.get).domain is None
+
+
+@pytest.mark.parametrize(("value", "answers"), [(None, True), ("true", True), ("false", False)])
+def test_a_domain_leaves_the_apis_own_name_alone_unless_told(value: str | None, answers: bool) -> None:
+    found = config.read({**DOMAIN, "default_endpoint": value}.get).domain
+
+    assert found
+    assert (found.names("us-west-2"), found.hosted_zone_id) == (
+        ("api.example.com", "us-west-2.api.example.com"),
+        "Z0EXAMPLE",
+    )
+    assert found.default_endpoint is answers
 
 
 def test_the_vaults_base_can_be_deployed_before_there_is_an_hsm(tmp_path: Path) -> None:

@@ -288,6 +288,24 @@ def test_the_api_may_start_the_saga_and_nothing_else_may(deployment: Synthesized
         assert [resource.rsplit(":", 1)[-1] for resource in resources] == ["payments-charge"]
 
 
+def test_the_api_may_look_at_saga_and_bus_but_publishes_nothing(deployment: Synthesized) -> None:
+    """What `GET /health` asks, beside what the API may read and invoke anyway."""
+    found = {
+        (action, resource.rsplit(":", 1)[-1])
+        for statement in _allowing(deployment)
+        if _role(statement) == "ApiRole"
+        for action in statement.actions
+        if action.startswith(("states:", "events:"))
+        for resource in statement.resources
+    }
+
+    assert found == {
+        ("states:StartSyncExecution", "payments-charge"),
+        ("states:DescribeStateMachine", "payments-charge"),
+        ("events:DescribeEventBus", "event-bus/payments"),
+    }
+
+
 def test_the_saga_may_invoke_four_functions_and_publish(deployment: Synthesized) -> None:
     saga = [statement for statement in _allowing(deployment) if statement.role.startswith("<SagaRole")]
     actions = {action for statement in saga for action in statement.actions}

@@ -1,12 +1,11 @@
-"""Reading payments and the health of a region."""
+"""Reading payments."""
 
 import json
 
 import pytest
 
-from functions.api import app
 from functions.ledger import app as ledger
-from tests.functional.api.merchant import PAN, charge, event
+from tests.functional.api.merchant import PAN, charge
 from tests.functional.samples import FRAUD
 
 
@@ -37,16 +36,3 @@ def test_an_unknown_path_is_404_in_the_platforms_form(call):
     status, body, _ = call("GET", "/api/v1/nothing")
 
     assert (status, body["error"]["type"]) == (404, "invalid_request_error")
-
-
-def test_health_says_what_works(call):
-    status, body, _ = call("GET", "/health")
-
-    assert (status, body["status"], body["checks"]) == (200, "ok", {"payments": "ok", "shards": "ok"})
-
-
-def test_health_says_what_does_not(aws, context):
-    answer = app.handler(event("GET", "/health"), context)
-
-    assert answer["statusCode"] == 503
-    assert json.loads(answer["body"])["checks"]["payments"] == "failed"

@@ -38,5 +38,5 @@ def test_doubling_the_load_costs_cold_starts_and_the_same_seed_tells_the_same() 
     found = figures(rate=50)
     assert found == figures(rate=50)
     assert found.cold > 0
-    assert found.failover.charges > 2 * found.steady.charges
+    assert found.failover.charges > 1.3 * found.steady.charges, "as long, and half as many again on average"
     assert found.failover.p999 > found.steady.p99
