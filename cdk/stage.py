@@ -19,6 +19,7 @@ from cdk.stacks.reconciliation import ReconciliationStack
 from cdk.stacks.training import TrainingStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
+from cdk.stacks.watchman import WatchmanStack
 from cdk.stacks.workers import WorkersStack
 
 S = TypeVar("S", bound=Stack)
@@ -59,6 +60,7 @@ class PlatformStage(Stage):
         make(ProofStack, "proof")
         make(ReconciliationStack, "reconciliation")
         make(TrainingStack, "training")
+        make(WatchmanStack, "watchman")
         make(ObservabilityStack, "observability")
         if config.audit_trail:
             make(AuditStack, "audit", watched_keys=base.watched_keys())

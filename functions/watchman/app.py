@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from functions.watchman.rounds import Watch, run
 from payments import regions
-from payments.observability import logger
+from payments.observability import count, logger
 
 _SPARE_MS = 15_000
 """What the last write of a move may take, with all its tries."""
@@ -23,5 +23,6 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     if event.get("ping"):
         return {"region": regions.here()}
     rounds = run(_watch, lambda: context.get_remaining_time_in_millis() > _SPARE_MS)
+    count("WatchmanRounds", rounds)
     logger.info("watched", extra={"rounds": rounds})
     return {"rounds": rounds}

@@ -293,11 +293,12 @@ def test_a_run_makes_rounds_for_as_long_as_it_is_told(watch, world):
     assert world.now == pytest.approx(16)
 
 
-def test_the_handler_watches_or_says_that_it_lives(world, monkeypatch):
+def test_the_handler_watches_or_says_that_it_lives(world, monkeypatch, capsys):
     context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
     monkeypatch.setattr(app, "_watch", Watch())
 
     assert app.handler({}, context) == {"rounds": 4}
+    assert '"WatchmanRounds": 4' in capsys.readouterr().out
     assert app.handler(signals.PING, context) == {"region": EAST}
     assert regions.here() == EAST
 
