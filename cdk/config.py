@@ -322,7 +322,7 @@ def read(context: Context) -> Config:
         least_good=300 if local else 10_000,
         health_urls=by_region(context, "health_urls", REGIONS),
         watch_round_s=1.5 if local else 5,  # a frozen emulator is failed over within ten seconds
-        watch_sign_s=3 if local else 20,
+        watch_sign_s=3 if local else 15,
         quiet_minutes=1 if local else 30,  # locally regions are broken every few minutes
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards

@@ -21,6 +21,7 @@ class Context(Protocol):
 def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """Makes rounds for most of a minute; how many. Who only wants to know whether it lives (`ping`) is told so."""
     if event.get("ping"):
+        logger.info("asked whether it lives")
         return {"region": regions.here()}
     rounds = run(_watch, lambda: context.get_remaining_time_in_millis() > _SPARE_MS)
     count("WatchmanRounds", rounds)

@@ -14,7 +14,7 @@ class WatchmanSettings(msgspec.Struct, frozen=True, rename="upper"):
     health_urls: str = "{}"
     round_seconds: float = 5
     signal_seconds: float = 2
-    sign_seconds: float = 20
+    sign_seconds: float = 15
     watch_seconds: float = 57
     quiet_minutes: float = 30
     payments_table: str = "payments"

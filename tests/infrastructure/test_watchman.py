@@ -69,7 +69,7 @@ def test_it_is_not_run_again_for_a_minute_that_is_over(deployment: Synthesized) 
 def test_production_takes_longer_to_be_sure(production: Synthesized, local: Synthesized) -> None:
     figures = ("ROUND_SECONDS", "SIGN_SECONDS", "QUIET_MINUTES")
 
-    assert [float(_settings(production)[name]) for name in figures] == [5, 20, 30]
+    assert [float(_settings(production)[name]) for name in figures] == [5, 15, 30]
     assert [float(_settings(local)[name]) for name in figures] == [1.5, 3, 1]
     for app in (production, local):
         settings = _settings(app)

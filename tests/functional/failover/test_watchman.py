@@ -175,8 +175,8 @@ def test_a_sign_of_life_counts_until_it_is_old(watch, world):
     alive()
     world.looks[WEST] = GONE
 
-    make(watch, world, 6)
-    assert newest() is None, "twenty seconds old in the fifth round"
+    make(watch, world, 5)
+    assert newest() is None, "fifteen seconds old in the fourth round"
     make(watch, world)
 
     assert "sign" in newest().reason
