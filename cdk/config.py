@@ -18,6 +18,8 @@ Context values (``cdk synth --context name=value``):
 - ``at_risk_limit``: minor units at risk in one run of reconciliation above which an alarm is raised (default 1,000,000)
 - ``country_layers``: JSON object, every region to the ARN of a Lambda layer version whose ``country.mmdb`` the
   fraud function reads instead of the free file: a licensed database of countries in MaxMind's format
+- ``health_urls``: JSON object, every region to the public URL of its own API's ``/health``, not of the name that fails
+  over: what the regions' watchmen ask of one another besides tables, functions and signs of life
 - ``account``: AWS account; default is the account of the CLI's credentials
 """
 
@@ -62,11 +64,12 @@ class FunctionSpec:
     reserved: int | None = None
     """Executions at a time, kept free for the function and never exceeded. The vault's functions all have a figure:
     nobody else's load may starve them, and a stolen right to invoke one is worth no more than that. The notary has one
-    because two at a time would only be in each other's way."""
+    because two at a time would only be in each other's way; the watchman so that those who ask whether it lives are
+    answered beside its rounds, and no more of it run than that."""
     disk_mb: int | None = None
     """The temporary disk, where it is not Lambda's own 512 MB."""
     batch: bool = False
-    """It works through files: locally, too, it may take as long as it may on AWS."""
+    """It works through files, or for a whole minute: locally, too, it may take as long as it may on AWS."""
 
     @property
     def folder(self) -> str:
@@ -135,6 +138,7 @@ FUNCTIONS = {
     ),
     "payments-training-release": FunctionSpec("functions.training.app.release", _ONE_CPU_MB, 840, batch=True),
     "payments-operations": FunctionSpec("functions.operations.app.handler", 1024, 28),
+    "payments-watchman": FunctionSpec("functions.watchman.app.handler", 512, 120, reserved=5, batch=True),
 }
 """Every Lambda function of the platform (docs/interfaces.md)."""
 
@@ -211,6 +215,14 @@ class Config:
     least_frauds: int
     """Fewer labelled frauds teach nothing."""
     least_good: int
+    health_urls: dict[str, str]
+    """By region the public address of its ``/health``, which watchmen ask; empty where it has none."""
+    watch_round_s: float
+    """How often a watchman looks whether the other regions are there."""
+    watch_sign_s: int
+    """Seconds after which a region's sign of life, given in every round, says nothing any more."""
+    quiet_minutes: int
+    """After any move of shards, for how long none is made by itself."""
     at_risk_limit: int
     """Minor units at risk in one run above which somebody is told at once."""
     card_attempts_per_hour: int
@@ -320,6 +332,10 @@ def read(context: Context) -> Config:
         shadow_charges=20 if local else 1_000,
         least_frauds=30 if local else 500,
         least_good=300 if local else 10_000,
+        health_urls=by_region(context, "health_urls", REGIONS),
+        watch_round_s=1.5 if local else 5,  # a frozen emulator is failed over within ten seconds
+        watch_sign_s=3 if local else 15,
+        quiet_minutes=1 if local else 30,  # locally regions are broken every few minutes
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards
         country_layers=by_region(context, "country_layers", REGIONS),

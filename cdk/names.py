@@ -48,6 +48,7 @@ BOOK = "payments-ledger-book"
 PROJECTOR = "payments-projector"
 NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
+WATCHMAN = "payments-watchman"
 FRAUD_LABELS = "payments-fraud-labels"
 CRYPTO_USER = "payments/vault/crypto-user"
 PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
@@ -67,6 +68,10 @@ LASTING_DRIFT = "ReconciliationDriftLasting"
 FILES_REFUSED = "SettlementFilesRefused"
 FEED_DAMAGED = "FeedObjectsDamaged"
 FEATURE_DRIFT = "FraudFeatureDrift"
+WATCHMAN_ROUNDS = "WatchmanRounds"
+REGIONS_JUDGED_DOWN = "RegionsJudgedDown"
+AUTOMATIC_FAILOVERS = "AutomaticFailovers"
+SHARD_MOVES_LATE = "ShardMovesLate"
 
 
 def dead_letters(worker: str) -> str:

@@ -22,6 +22,7 @@ from cdk.stacks.traffic import TrafficStack
 from cdk.stacks.training import TrainingStack
 from cdk.stacks.vault import VaultStack
 from cdk.stacks.vault_base import VaultBaseStack
+from cdk.stacks.watchman import WatchmanStack
 from cdk.stacks.workers import WorkersStack
 
 S = TypeVar("S", bound=Stack)
@@ -62,6 +63,7 @@ class PlatformStage(Stage):
         make(ProofStack, "proof")
         make(ReconciliationStack, "reconciliation")
         make(TrainingStack, "training")
+        make(WatchmanStack, "watchman")
         make(ObservabilityStack, "observability")
         if config.domain:
             make(RoutingStack, "routing", api_id=api.api_id).add_stack_dependency(api)

@@ -21,6 +21,7 @@ from local import (
     ports,
     processes,
     reconcile_commands,
+    region_commands,
     review_commands,
     settle_commands,
     shown,
@@ -31,8 +32,7 @@ from local.settings import REGIONS, InvalidSetting, Settings, settings
 from local.shown import console
 
 app = typer.Typer(help="The payment platform on one machine.", no_args_is_help=True, pretty_exceptions_enable=False)
-region_app = typer.Typer(help="Freeze, thaw or kill a region's AWS emulator.", no_args_is_help=True)
-app.add_typer(region_app, name="region")
+app.add_typer(region_commands.app, name="region")
 app.add_typer(vault_commands.app, name="vault")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(discrepancy_commands.app, name="discrepancies")
@@ -40,8 +40,6 @@ app.add_typer(fraud_commands.app, name="fraud")
 app.add_typer(review_commands.app, name="reviews")
 app.command()(settle_commands.settle)
 app.command()(reconcile_commands.reconcile)
-
-RegionName = Annotated[str, typer.Argument(metavar="NAME", help=" or ".join(REGIONS))]
 
 
 @app.command()
@@ -159,29 +157,6 @@ def logs(
         platform.running(at)
         for region in REGIONS:
             console.print("\n".join(recent(at, region, service, lines)), markup=False)
-
-
-@region_app.command()
-def freeze(name: RegionName) -> None:
-    """Stop a region's emulator in its tracks (SIGSTOP)."""
-    _signal(name, signal.SIGSTOP)
-
-
-@region_app.command()
-def thaw(name: RegionName) -> None:
-    """Let a frozen region go on (SIGCONT)."""
-    _signal(name, signal.SIGCONT)
-
-
-@region_app.command()
-def kill(name: RegionName) -> None:
-    """Kill a region's emulator for good (SIGKILL); its state is lost."""
-    _signal(name, signal.SIGKILL)
-
-
-def _signal(name: str, number: signal.Signals) -> None:
-    with _failures():
-        platform.signal_region(_settings(), _region(name), number)
 
 
 def _card(number: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def synthesize(at: Settings, run: Run) -> bool:
         "card_network_url": at.card_network_url,
         "key_store": at.key_store,
         "peers": json.dumps({region: at.aws_url(region) for region in REGIONS}, sort_keys=True),
+        "health_urls": json.dumps({region: f"{at.gateway_url(region)}/health" for region in REGIONS}, sort_keys=True),
     }
     mark, wanted = at.path("cdk.out", "synthesized"), fingerprint(context)
     if mark.exists() and mark.read_text() == wanted:

@@ -12,6 +12,8 @@ from botocore.credentials import Credentials
 from local.ledger import Refused
 
 _TIMEOUT = 30.0
+_LOOK_TIMEOUT = 5.0
+"""For what is asked of the next region if this one does not answer."""
 _ROOT = "/operations/v1"
 _PAGE = 100
 
@@ -26,7 +28,7 @@ class Operations:
 
     def __init__(self, base: str, region: str, credentials: Credentials = LOCAL):
         self._base, self._region, self._credentials = base.rstrip("/") + _ROOT, region, credentials
-        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=credentials is not LOCAL)
+        self._http = httpx.Client(trust_env=credentials is not LOCAL)
 
     def discrepancies(self, **filters: Any) -> Iterator[Item]:
         """What is open and fits, the oldest first, page by page. Raises `Refused`."""
@@ -61,6 +63,15 @@ class Operations:
         nothing again. Raises `Refused`."""
         return self._send("POST", f"/fraud/models/{path}", body={"champion": champion, "reason": reason}, key=key)
 
+    def regions(self) -> Item:
+        """Every region with its state, shards and sign of life; the newest move, and the trail. Raises `Refused`."""
+        return self._send("GET", "/regions", timeout=_LOOK_TIMEOUT)
+
+    def move(self, region: str, action: str, reason: str, key: str) -> Item:
+        """`fail` or `restore` a region: the move, which the same request goes on with while it is `running`. Raises
+        `Refused`."""
+        return self._send("POST", f"/regions/{region}/{action}", body={"reason": reason}, key=key)
+
     def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}
         cursor: Item = {}
@@ -94,6 +105,7 @@ class Operations:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         key: str | None = None,
+        timeout: float = _TIMEOUT,
     ) -> Item:
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
         content = None if body is None else json.dumps(body)
@@ -101,7 +113,7 @@ class Operations:
         request = AWSRequest(method=method, url=url, data=content, headers=headers)
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(request)
         headers = dict(request.headers.items())
-        answer = self._http.request(method, url, content=content, headers=headers)
+        answer = self._http.request(method, url, content=content, headers=headers, timeout=timeout)
         told: Item = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
         if answer.is_success:
             return told

@@ -12,6 +12,7 @@ from constructs import Construct
 from cdk import names
 from cdk.config import Config
 from cdk.constructs import metrics
+from cdk.constructs.failover_alarms import failover_alarms
 from cdk.constructs.metrics import CHECK_PERIOD, CHECK_PERIODS
 from cdk.constructs.reconciliation_alarms import reconciliation_alarms
 from cdk.constructs.training_alarms import training_alarms
@@ -38,6 +39,7 @@ WATCHED = (
     names.NOTARY,
     names.AUDIT,
     "payments-sweeper",
+    names.WATCHMAN,
 )
 """Functions whose faults end in a compensation, a repetition or another run, and so show nowhere else."""
 
@@ -133,6 +135,7 @@ class ObservabilityStack(Stack):
         self._books()
         reconciliation_alarms(self, config, self.region)
         training_alarms(self, config, self.region)
+        failover_alarms(self)
         self._dashboard(list(sagas.values()), latency, errors)
 
     def _topic(self, config: Config) -> None:

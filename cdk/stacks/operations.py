@@ -60,7 +60,7 @@ class OperationsStack(Stack):
 
     def _function(self) -> PaymentsFunction:
         """It reads reports, decides discrepancies and reviews, and has what follows from that done in the region that
-        writes for the shard."""
+        writes for the shard; and it moves shards from one region to another."""
         home = self._config.reconciling_region(self.region)
         function = PaymentsFunction(
             self,
@@ -87,7 +87,9 @@ class OperationsStack(Stack):
         rights = ("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
         function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SETTLEMENTS, home))
         function.allow(("dynamodb:Query",), names.index_arn(self, names.SETTLEMENTS, names.UNMATCHED_INDEX, home))
-        function.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
+        # It moves shards, and deletes none: an epoch must never be forgotten.
+        rights = ("BatchGetItem", "GetItem", "PutItem")
+        function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.SHARDS))
         # What is taken off a list expires: nothing here is deleted but by time.
         rights = ("GetItem", "PutItem", "Query")
         function.allow([f"dynamodb:{right}" for right in rights], names.table_arn(self, names.FRAUD_RULES))

@@ -47,7 +47,7 @@ class Resolve(Body, frozen=True, omit_defaults=True):
 
 
 class Decide(Body, frozen=True):
-    """Why a payment in review is approved or declined."""
+    """Why a payment in review is approved or declined, or a region failed or restored."""
 
     reason: Text
 

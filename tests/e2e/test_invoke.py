@@ -38,6 +38,7 @@ FUNCTIONS = (
     "vault-walk",
     "vault-keys",
     "vault-key-check",
+    "watchman",
     "webhooks-fanout",
     "webhooks-deliver",
 )

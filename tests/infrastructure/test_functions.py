@@ -97,7 +97,7 @@ def test_the_vault_has_no_layer_of_the_platform(production: Synthesized) -> None
 
 def test_each_of_the_vaults_functions_has_executions_of_its_own(production: Synthesized, local: Synthesized) -> None:
     for name, function in production.functions().items():
-        has_figure = "-vault-" in name or name.endswith("/payments-notary")
+        has_figure = "-vault-" in name or name.endswith(("/payments-notary", "/payments-watchman"))
         assert ("ReservedConcurrentExecutions" in function) == has_figure, name
     reserved = {
         name.removeprefix("us-east-1/payments-vault-"): function.get("ReservedConcurrentExecutions")

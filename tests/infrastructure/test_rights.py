@@ -36,6 +36,7 @@ INVOKERS = {
     "payments-ledger-book": {"MatchRole", "OperationsRole"},
     "payments-ledger-audit": {"BalanceCheckRole"},
     "payments-api": {"ApiRole"},
+    "payments-watchman": {"WatchmanRole"},
     **{f"payments-reconciliation-{step}": {"MachineRole"} for step in STEPS},
     **{f"payments-training-{step}": {"MachineRole"} for step in TRAINING_STEPS},
 }

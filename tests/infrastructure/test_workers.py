@@ -116,6 +116,7 @@ def test_what_is_periodic_has_a_schedule(deployment: Synthesized) -> None:
         for name, schedule in {
             "payments-sweeper": "rate(1 minute)",
             "payments-notary": "rate(1 minute)",
+            "payments-watchman": "rate(1 minute)",
             "payments-fraud-training-daily": "cron(13 2 * * ? *)",
             "payments-balance-check": "cron(17 3 * * ? *)",
             "payments-reconciliation-daily": "cron(43 6 * * ? *)",

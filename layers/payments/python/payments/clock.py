@@ -25,6 +25,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def wait(seconds: float) -> None:
+    """Waits for this many seconds."""
+    time.sleep(seconds)
+
+
 def pause(longest: float) -> None:
     """Waits for a random part of this many seconds, so that those who met once do not meet again."""
     time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter

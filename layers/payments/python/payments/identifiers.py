@@ -60,6 +60,12 @@ def settlement_id(shard: int, reference: str) -> str:
     return _derived("set", shard, "settlement", reference)
 
 
+def move_id(origin: str, *decision: str) -> str:
+    """`mov_…`, of a move of shards: one idempotency key of an operator, or one decision of the watchman, is one move.
+    It carries no shard."""
+    return "mov_" + _base32(sha256("\0".join(("move", origin, *decision)).encode()).digest()[:_DIGEST_BYTES])
+
+
 def shard_of(identifier: str) -> int:
     """The shard a derived id carries. Raises `ValueError` when it is not such an id."""
     if not is_identifier(identifier, identifier[:3]):

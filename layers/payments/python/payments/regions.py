@@ -61,7 +61,7 @@ def assignment(shard: int, *, fresh: bool = False) -> Assignment:
     cached, until = _cache.get(shard, (None, 0.0))
     if cached and not fresh and clock.monotonic() < until:
         return cached
-    found = _mapped(shard, fresh) or Assignment(_default(shard))
+    found = _mapped(shard, fresh) or Assignment(home(shard))
     _cache[shard] = found, clock.monotonic() + MAP_SECONDS
     return found
 
@@ -78,6 +78,7 @@ def _mapped(shard: int, consistent: bool) -> Assignment | None:
     return Assignment(item["primary"]["S"], int(item.get("epoch", {"N": "0"})["N"]), since)
 
 
-def _default(shard: int) -> str:
+def home(shard: int) -> str:
+    """The region that writes for this shard as long as nobody has moved it."""
     names = list(endpoints()) or [here()]
     return names[shard % len(names)]
