@@ -58,7 +58,9 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
         try:
             held = book.authorize(order)
         except ReferenceReused:
-            return refusal(409, "network_ref_reused", "this network_ref was used with another amount, currency or request")
+            return refusal(
+                409, "network_ref_reused", "this network_ref was used with another amount, currency or request"
+            )
         if order["amount"] % 100 == NO_ANSWER:
             await _hang(request)
         return JSONResponse(_answer(held))

@@ -143,7 +143,7 @@ def _answer(found: dict[str, Any], replayed: bool) -> Response[Any]:
 
 
 def _other_request(payment_id: str, fingerprint: str) -> PaymentsError:
-    """The answer where another request stands under this key: for good, or while it is not decided which of them does."""
+    """The answer where another request stands under this key: for good, or while it is not decided which one does."""
     if books.disputed(payment_id, fingerprint):
         sentence = "Which of two requests with this key stands is not decided yet; send the same request again."
         return PaymentBusy("idempotency_in_progress", sentence, payment_id=payment_id)

@@ -172,7 +172,7 @@ def _payments(view: _View) -> Iterator[str]:
 
 
 def _conflicts(view: _View) -> Iterator[str]:
-    """Every conflict is resolved: one side is the payment, the other one's reservation is withdrawn, the merchant knows."""
+    """Every conflict is resolved: one side is the payment, what the other one reserved is withdrawn, all are told."""
     for payment_id, conflict in view.conflicts.items():
         payment, resolution = view.payments[payment_id], conflict.resolution
         if resolution is None or resolution.stands != payment.fingerprint:

@@ -75,7 +75,7 @@ class Merchants:
         for copy in range(max(raced, pick.choice((1, 2, 2, 3)))):
             wait = pick.choice((pick.uniform(0, 0.2), pick.uniform(0, 40))) if copy else 0.0
             self._send(request, start + wait, self._regions[(copy + number) % 2])
-        if pick.random() < 0.15:
+        if pick.random() < 0.3:
             other = self._charge(merchant, request.key, request.body["amount"] + pick.choice((0, 100)))
             other.body["customer"] = {"id": "cus_2"}
             self.charges.append(other)

@@ -17,9 +17,9 @@ from payments import clock, records, regions, replay
 from payments.journal import Journal
 from payments.lifecycle import Payment, authorization_id, withdrawal_id
 from payments.records import PENDING_BUCKETS, StoredJournal
-from payments.store import ABSENT, NO_JOURNAL, Contention, commit, journal_item, plain, read
+from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, plain, read
+from payments.store import Contention as Contention  # what callers of this module are raised
 from payments.tables import JournalItem, PaymentItem
-
 
 
 class Outcome(StrEnum):
@@ -274,9 +274,7 @@ def _actions(before: Payment, after: Payment) -> list[Action]:
 
 def _same(payment: Payment, other: Payment) -> bool:
     """Whether it is the same step of the same request: two regions may both have made the next one, each another."""
-    state, others = (
-        (found.status, found.sequence, found.updated_at, found.fingerprint) for found in (payment, other)
-    )
+    state, others = ((found.status, found.sequence, found.updated_at, found.fingerprint) for found in (payment, other))
     return state == others
 
 

@@ -7,7 +7,7 @@ it so: everything in one transaction, and a record that stays. Safe to repeat, i
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ ONLY_ACCEPTED = "the other request was blocked"
 STANDING = "the card network knows neither; it stood in the table"
 """Why one of two requests stands."""
 
-_KEY = "#conflict"
+_KEY, _ACKNOWLEDGED = "#conflict", "#conflict#acknowledged"
 _WHY_MENDED = "another request under the same idempotency key stood here"
 
 
@@ -41,6 +41,17 @@ class Resolution:
     why: str
     at: str
     region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Which operator has seen to a conflict, when and why; `key` and `fingerprint` are those of the request."""
+
+    by: str
+    at: str
+    reason: str
+    key: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +115,40 @@ def find(payment_id: str) -> Conflict | None:
     return of_record(plain(item)) if item else None
 
 
-def find_all(payment_ids: list[str]) -> dict[str, Conflict]:
+def find_all(payment_ids: Iterable[str]) -> dict[str, Conflict]:
     """The conflicts of these payment ids, by id; eventually consistent."""
-    items = PaymentItem.batch_get([f"{payment_id}{_KEY}" for payment_id in payment_ids])
+    keys = [payment_id + _KEY for payment_id in payment_ids]
+    items = PaymentItem.batch_get(keys) if keys else ()
     return {found.payment_id: found for found in (of_record(plain(item)) for item in items)}
+
+
+def acknowledge(conflict: Conflict, acknowledgement: Acknowledgement) -> Acknowledgement:
+    """Notes that an operator has seen to a conflict, once; what stands after it.
+
+    It has an item of its own, which nothing else writes: no region's older record can take its place.
+    """
+    first = conflict.sides[0]
+    item = PaymentItem(
+        conflict.payment_id + _ACKNOWLEDGED,
+        merchant_id=first.merchant_id,
+        shard=first.shard,
+        fingerprint=acknowledgement.fingerprint,
+        region=regions.here(),
+        status="acknowledged",
+        answer=asdict(acknowledgement),
+        created_at=acknowledgement.at,
+        updated_at=acknowledgement.at,
+    )
+    if commit(lambda transaction: transaction.save(item, condition=ABSENT)):
+        return acknowledgement
+    return acknowledgements([conflict.payment_id], consistent=True)[conflict.payment_id]
+
+
+def acknowledgements(payment_ids: Iterable[str], *, consistent: bool = False) -> dict[str, Acknowledgement]:
+    """Who has seen to the conflicts of these payment ids, by id; of those that somebody has."""
+    keys = [payment_id + _ACKNOWLEDGED for payment_id in payment_ids]
+    items = PaymentItem.batch_get(keys, consistent_read=consistent) if keys else ()
+    return {item.payment_id.removesuffix(_ACKNOWLEDGED): Acknowledgement(**plain(item)["answer"]) for item in items}
 
 
 def waiting(limit: int) -> Iterator[tuple[str, str]]:
