@@ -1,12 +1,9 @@
 """Which of two requests under one idempotency key stands (`payments.conflicts`): the one that the card network took.
 
-The network takes one request under a reference and refuses every other. So nothing is decided before it has one: where
-it knows neither, the payment that stands in the table is taken there, as any pending payment is.
+The network takes one request under a reference and refuses every other. So nothing is decided before it has one.
 """
 
-from contextlib import suppress
-
-from functions.network import authorization, card_network
+from functions.network import card_network
 from payments import books, clock, conflicts, events, lifecycle, regions
 from payments.conflicts import Conflict, Resolution
 from payments.lifecycle import Payment
@@ -15,19 +12,21 @@ from payments.queues import TryLater
 
 
 def resolve(payment_id: str) -> Payment:
-    """The payment that stands after the conflict under its id is resolved; may be repeated at any point.
+    """The payment that stands once the conflict under its id is resolved; may be repeated at any point.
 
-    Raises `TryLater`, or `ReplicationGap`, when not everything is here yet or the network's answer is unknown.
+    Where the network knows neither request, the one that stands is sent there first, and the conflict stays open: the
+    sweeper asks again. Raises `TryLater`, or `ReplicationGap`, when not everything is here yet or the network's answer
+    is unknown.
     """
     conflict, standing = _read(payment_id)
-    if _resolved(conflict, standing):
+    if conflict.resolution and conflict.resolution.stands == standing.fingerprint:
         return standing
     accepted = _accepted(conflict)
-    if len(accepted) > 1 and standing.pending and not card_network.request_held(standing.network_ref):
-        with suppress(card_network.OtherRequest):
-            authorization.authorize(payment_id)
-        conflict, standing = _read(payment_id)
-    winner, why = _winner(conflict, accepted, standing)
+    held = card_network.request_held(standing.network_ref) if len(accepted) > 1 else None
+    if len(accepted) > 1 and held is None and standing.pending:
+        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(standing))
+        return standing
+    winner, why = _winner(conflict, accepted, standing, held)
     if len(accepted) > 1:
         stands = standing if standing.fingerprint == winner.fingerprint else winner
         told = events.payment_conflict(stands, conflict.other(winner), conflict.found_at)
@@ -37,7 +36,9 @@ def resolve(payment_id: str) -> Payment:
     if settled is None:
         raise TryLater("others have changed the payment, or resolved the conflict")
     logger.warning("conflict resolved", extra={"payment_id": payment_id, "why": why})
-    return authorization.authorize(payment_id) if settled.pending else settled
+    if settled.pending:
+        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(settled))
+    return settled
 
 
 def _read(payment_id: str) -> tuple[Conflict, Payment]:
@@ -45,10 +46,6 @@ def _read(payment_id: str) -> tuple[Conflict, Payment]:
     if conflict is None or standing is None:
         raise TryLater("the conflict is not here yet")
     return conflict, standing
-
-
-def _resolved(conflict: Conflict, standing: Payment) -> bool:
-    return conflict.resolution is not None and conflict.resolution.stands == standing.fingerprint
 
 
 def _accepted(conflict: Conflict) -> list[Payment]:
@@ -60,11 +57,10 @@ def _accepted(conflict: Conflict) -> list[Payment]:
     return accepted
 
 
-def _winner(conflict: Conflict, accepted: list[Payment], standing: Payment) -> tuple[Payment, str]:
-    """Which side stands, and why. Raises `TryLater`."""
+def _winner(conflict: Conflict, accepted: list[Payment], standing: Payment, held: str | None) -> tuple[Payment, str]:
+    """Which side stands, and why; `held` is the request that the network has taken. Raises `TryLater`."""
     if len(accepted) == 1:
         return accepted[0], conflicts.ONLY_ACCEPTED
-    held = card_network.request_held(standing.network_ref)
     winner = conflict.side(held or lifecycle.request_id(standing.fingerprint))
     if winner is None:
         raise TryLater("the card network has taken a request that nobody knows")
