@@ -118,6 +118,7 @@ FUNCTIONS = {
     "payments-projector": FunctionSpec("functions.projector.app.handler", 1024, 60),
     "payments-notary": FunctionSpec("functions.projector.app.notarize", _ONE_CPU_MB, 120, reserved=1),
     "payments-sweeper": FunctionSpec("functions.sweeper.app.handler", 1024, 60),
+    "payments-conflicts": FunctionSpec("functions.sweeper.app.conflict", 512, 60),
     "payments-ledger-audit": FunctionSpec("functions.sweeper.app.audit", _ONE_CPU_MB, 840),
     "payments-reconciliation-begin": FunctionSpec("functions.reconciliation.app.begin", 512, 60, batch=True),
     "payments-reconciliation-ingest": FunctionSpec(

@@ -23,6 +23,10 @@ MERCHANT_INDEX = "merchant"
 REVIEW_INDEX = "review"
 UNMATCHED_INDEX = "unmatched"
 
+CONFLICT_KEYS = "pay_*#conflict"
+ACKNOWLEDGEMENT_KEYS = "pay_*#conflict#acknowledged"
+"""Keys of the payments table that are no payments: two requests under one id, and who has seen to that."""
+
 BUS = "payments"
 SAGA = "payments-charge"
 BALANCE_CHECK = "payments-balance-check"
@@ -50,6 +54,7 @@ NOTARY = "payments-notary"
 AUDIT = "payments-ledger-audit"
 WATCHMAN = "payments-watchman"
 FRAUD_LABELS = "payments-fraud-labels"
+CONFLICTS = "payments-conflicts"
 CRYPTO_USER = "payments/vault/crypto-user"
 PROFILE_DIGEST_KEY = "payments/fraud/profile-digest-key"
 
@@ -61,6 +66,7 @@ METRICS = "payments"
 """Namespace of the metrics that the functions write themselves. Those below have no dimensions."""
 UNBALANCED = "UnbalancedJournals"
 CONTRADICTIONS = "LedgerContradictions"
+IDEMPOTENCY_CONFLICTS = "IdempotencyConflicts"
 MATCH_RATE = "ReconciliationMatchRate"
 AT_RISK = "ReconciliationAtRisk"
 DRIFT = "ReconciliationDrift"
@@ -80,7 +86,8 @@ def dead_letters(worker: str) -> str:
 
 
 DEAD_LETTER_QUEUES = tuple(
-    dead_letters(worker) for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS)
+    dead_letters(worker)
+    for worker in (NETWORK_QUEUE, FANOUT_QUEUE, DELIVERY_QUEUE, PROJECTOR, SHREDDER, FRAUD_LABELS, CONFLICTS)
 )
 
 

@@ -52,7 +52,12 @@ class PlatformStage(Stage):
         data = make(DataStack, "data")
         api = make(ApiStack, "api")
         callers = (
-            make(WorkersStack, "workers", ledger_stream_arn=data.ledger_stream_arn),
+            make(
+                WorkersStack,
+                "workers",
+                ledger_stream_arn=data.ledger_stream_arn,
+                payments_stream_arn=data.payments_stream_arn,
+            ),
             make(ChargeStack, "charge"),
             api,
         )

@@ -30,7 +30,7 @@ from local.settings import Settings, settings
 NO_ANSWER = 68
 NO_ANSWER_TO_OPERATION = 67
 _HANG_SECONDS = 300
-_TEXTS = ("network_ref", "currency", "token", "network", "bin")
+_TEXTS = ("network_ref", "currency", "token", "network", "bin", "request")
 _KINDS = ("capture", "void", "refund")
 _DISPUTES = ("chargeback", "representment")
 _CARD_FIELDS = {"number", "pan", "card_number", "cvc", "cvv"}
@@ -58,7 +58,9 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
         try:
             held = book.authorize(order)
         except ReferenceReused:
-            return refusal(409, "network_ref_reused", "this network_ref was used with another amount or currency")
+            return refusal(
+                409, "network_ref_reused", "this network_ref was used with another amount, currency or request"
+            )
         if order["amount"] % 100 == NO_ANSWER:
             await _hang(request)
         return JSONResponse(_answer(held))
@@ -191,7 +193,9 @@ def _common_problem(order: Mapping[str, Any], texts: tuple[str, ...]) -> tuple[s
 
 
 def _answer(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: held[name] for name in ("network_ref", "status", "code", "authorization_code")}
+    """What was decided, and about what: the order's terms are echoed."""
+    echoed = ("network_ref", "amount", "currency", "token", "request")
+    return {name: held[name] for name in (*echoed, "status", "code", "authorization_code")}
 
 
 def _operation_answer(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ REFUND_DECLINED = 7
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS authorizations (
     network_ref TEXT PRIMARY KEY, amount INTEGER NOT NULL, currency TEXT NOT NULL, capture INTEGER NOT NULL,
-    token TEXT NOT NULL, network TEXT NOT NULL, status TEXT NOT NULL, code TEXT, authorization_code TEXT,
-    at TEXT NOT NULL);
+    token TEXT NOT NULL, network TEXT NOT NULL, request TEXT NOT NULL, status TEXT NOT NULL, code TEXT,
+    authorization_code TEXT, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS operations (
     operation_ref TEXT PRIMARY KEY, network_ref TEXT NOT NULL, kind TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, status TEXT NOT NULL, code TEXT, at TEXT NOT NULL);
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS requests (
     network_ref TEXT NOT NULL, amount INTEGER NOT NULL, result TEXT NOT NULL, at TEXT NOT NULL,
     operation_ref TEXT);
 """
+_TERMS = ("amount", "currency", "request")
+"""What of an authorization a reference stands for; `request` tells two of them apart that agree in everything else."""
+
 _CONTENT = ("network_ref", "kind", "amount", "currency")
 _DISPUTE = ("case_ref", "kind", "network_ref", "amount", "reason")
 
@@ -60,13 +63,13 @@ class Book:
 
     def authorize(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """The authorization under this reference, made now if it is new. Raises `ReferenceReused`."""
-        reference, amount = order["network_ref"], order["amount"]
+        reference = order["network_ref"]
         with self.transaction():
             held = self.find(reference)
             if held is None:
                 self._requested(order, "new")
                 return self._authorized(order)
-            same = (held["amount"], held["currency"]) == (amount, order["currency"])
+            same = all(held[name] == order[name] for name in _TERMS)
             self._requested(order, "repeated" if same else "conflict")
         if not same:
             raise ReferenceReused(reference)
@@ -174,7 +177,7 @@ class Book:
         code = OUTCOMES.get(order["amount"] % 100)
         reference = order["network_ref"]
         made = {
-            **{name: order[name] for name in ("network_ref", "amount", "currency", "capture", "token", "network")},
+            **{name: order[name] for name in ("network_ref", *_TERMS, "capture", "token", "network")},
             "status": "declined" if code else "approved",
             "code": code,
             "authorization_code": None if code else sha256(reference.encode()).hexdigest()[:6].upper(),

@@ -14,6 +14,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import (
+    conflict_commands,
     discrepancy_commands,
     fraud_commands,
     ledger_commands,
@@ -38,6 +39,7 @@ app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(discrepancy_commands.app, name="discrepancies")
 app.add_typer(fraud_commands.app, name="fraud")
 app.add_typer(review_commands.app, name="reviews")
+app.add_typer(conflict_commands.app, name="conflicts")
 app.command()(settle_commands.settle)
 app.command()(reconcile_commands.reconcile)
 

@@ -38,6 +38,10 @@ class Operations:
         """Charges in review that fit, the oldest first, page by page. Raises `Refused`."""
         return self._pages("/reviews", filters)
 
+    def conflicts(self, state: str) -> Iterator[Item]:
+        """Conflicts that are `open`, or `resolved`, the oldest first, page by page. Raises `Refused`."""
+        return self._pages("/conflicts", {"state": state})
+
     def fraud(self, kind: str, **filters: Any) -> Iterator[Item]:
         """Entries of `lists`, or `rules`, or reports of `models`, of fraud scoring, page by page. Raises `Refused`."""
         return self._pages(f"/fraud/{kind}", filters)
@@ -97,6 +101,14 @@ class Operations:
     def decide(self, payment_id: str, decision: str, reason: str, key: str) -> Item:
         """`approve` or `decline` a charge in review; the same key again does nothing again. Raises `Refused`."""
         return self._send("POST", f"/reviews/{payment_id}/{decision}", body={"reason": reason}, key=key)
+
+    def conflict(self, payment_id: str) -> Item:
+        """Two requests under one idempotency key, and which of them stands. Raises `Refused`."""
+        return self._send("GET", f"/conflicts/{payment_id}")
+
+    def acknowledge(self, payment_id: str, reason: str, key: str) -> Item:
+        """Say that a conflict was seen to; the same key again does nothing again. Raises `Refused`."""
+        return self._send("POST", f"/conflicts/{payment_id}/acknowledge", body={"reason": reason}, key=key)
 
     def _send(
         self,

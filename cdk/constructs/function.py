@@ -101,6 +101,11 @@ class PaymentsFunction(Construct):
         )
 
 
+def keys_like(pattern: str) -> dict[str, Mapping[str, str]]:
+    """The condition that narrows a right on a table to items whose partition keys are like this."""
+    return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": pattern}}
+
+
 def _log_group(scope: Construct, name: str, config: Config) -> logs.LogGroup:
     return logs.LogGroup(
         scope,

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as event_sources
 from constructs import Construct
 
 from cdk import names
@@ -14,16 +13,7 @@ from cdk.constructs import bundles
 from cdk.constructs.digest_key import digest_key
 from cdk.constructs.function import PaymentsFunction
 from cdk.constructs.model_store import allow_models
-from cdk.constructs.nag import acknowledge
-from cdk.constructs.worker import DeadLetters
-
-STREAM_BATCH = 100
-
-STREAM_PATIENCE = Duration.hours(12)
-"""How long a record of the stream is repeated before it becomes a dead letter; half of what a stream keeps."""
-
-STREAM_RETRIES = 20
-"""Some ten minutes, with Lambda's growing pauses: longer than a hiccup, shorter than what other labels may wait."""
+from cdk.constructs.stream import read_stream
 
 
 class FraudStack(Stack):
@@ -41,7 +31,8 @@ class FraudStack(Stack):
             "PROFILE_DIGEST_KEY": digest_key(config),
         }
         self._score()
-        self._read(payments_stream_arn, self._labels())
+        spoken_about = [self._spoken_about("dispute", "status"), self._spoken_about("review_decision", "decision")]
+        read_stream(self, self._labels(), payments_stream_arn, spoken_about, config=config, name=names.FRAUD_LABELS)
 
     def _score(self) -> None:
         function = self._function(
@@ -95,30 +86,6 @@ class FraudStack(Stack):
             models=models,
             layers=layers,
         )
-
-    def _read(self, stream: str, labels: PaymentsFunction) -> None:
-        """Of the stream of payments, what this region wrote and somebody has spoken about. Records are in order, so the
-        one that fails holds up those behind it, and after some minutes goes to the dead letters."""
-        labels.allow(("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"), stream)
-        labels.allow(("dynamodb:ListStreams",), "*")
-        acknowledge(labels.role, "AwsSolutions-IAM5[Resource::*]", "streams are listed, not named")
-        dead_letters = DeadLetters(self, "DeadLetters", config=self._config, worker=names.FRAUD_LABELS)
-        acknowledge(dead_letters.queue, "AwsSolutions-SQS3", "it is the dead-letter queue, of a stream")
-        labels.allow(("sqs:SendMessage",), dead_letters.queue.queue_arn)
-        lambda_.EventSourceMapping(
-            self,
-            "Stream",
-            target=labels.function,
-            event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=STREAM_BATCH,
-            filters=[self._spoken_about("dispute", "status"), self._spoken_about("review_decision", "decision")],
-            report_batch_item_failures=True,
-            bisect_batch_on_error=True,
-            max_record_age=STREAM_PATIENCE,
-            retry_attempts=STREAM_RETRIES,
-            on_failure=event_sources.SqsDlq(dead_letters.queue),
-        ).node.add_dependency(labels.role)
 
     def _spoken_about(self, attribute: str, field: str) -> dict[str, Any]:
         """A filter for payments of this region with an attribute; that something exists can be asked of a leaf only."""

@@ -52,6 +52,10 @@ CRITICAL = {
         "contradictions",
         "a payment contradicts its journals, and was not mended; the log names it",
     ),
+    names.IDEMPOTENCY_CONFLICTS: (
+        "conflicts",
+        "two requests under one idempotency key were accepted, one in each region; payments conflicts list has them",
+    ),
 }
 """Metrics that are 0 as long as the books are right; the end of the alarm's name, and what it means."""
 
@@ -61,6 +65,7 @@ LAGS = (
     ("ProjectorLag", names.PROJECTOR, "Balances are behind the ledger"),
     ("ShredderLag", "payments-vault-shredder", "Cards shredded in the other region can still be opened in this one"),
     ("FraudLabelsLag", names.FRAUD_LABELS, "Fraud that was reported is not known to scoring"),
+    ("ConflictsLag", names.CONFLICTS, "Of two requests under one key nobody may know, and neither is finished"),
 )
 """Readers of streams, and what it means if one falls behind."""
 

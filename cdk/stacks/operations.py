@@ -11,7 +11,7 @@ from cdk import names
 from cdk.config import REGIONS, Config
 from cdk.constructs import bundles
 from cdk.constructs.digest_key import digest_key
-from cdk.constructs.function import PaymentsFunction
+from cdk.constructs.function import PaymentsFunction, keys_like
 from cdk.constructs.model_store import allow_models
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.rest_api import ACCESS_LOG_FIELDS, add_errors, rest_api
@@ -96,6 +96,8 @@ class OperationsStack(Stack):
         # Of payments it reads; what is decided about them the ledger's own function writes.
         function.allow(("dynamodb:BatchGetItem", "dynamodb:GetItem"), names.table_arn(self, names.PAYMENTS))
         function.allow(("dynamodb:Query",), names.index_arn(self, names.PAYMENTS, names.REVIEW_INDEX))
+        acknowledged = keys_like(names.ACKNOWLEDGEMENT_KEYS)
+        function.allow(("dynamodb:PutItem",), names.table_arn(self, names.PAYMENTS), **acknowledged)
         self._let_read_models(function)
         allow_finding(function, home)
         allow_objects(function, ("s3:GetObject",), "runs/", region=home)

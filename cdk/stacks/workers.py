@@ -12,9 +12,10 @@ from constructs import Construct
 
 from cdk import names
 from cdk.config import Config
-from cdk.constructs.function import PaymentsFunction, let_invoke
+from cdk.constructs.function import PaymentsFunction, keys_like, let_invoke
 from cdk.constructs.nag import acknowledge
 from cdk.constructs.settlement_store import allow_objects
+from cdk.constructs.stream import read_stream
 from cdk.constructs.worker import DeadLetters, Worker
 
 STREAM_BATCH = 200
@@ -29,7 +30,14 @@ class WorkersStack(Stack):
     """Bus ``payments``; network and webhook workers, the projector of the ledger's stream, the sweeper."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: Config, ledger_stream_arn: str, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: Config,
+        ledger_stream_arn: str,
+        payments_stream_arn: str,
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         self._config = config
@@ -39,6 +47,15 @@ class WorkersStack(Stack):
         _route(bus, self._fanout(delivery.queue), "payment_result")
         self._projector(ledger_stream_arn)
         self._sweeper()
+        read_stream(
+            self,
+            self._conflicts(),
+            payments_stream_arn,
+            [self._replaced()],
+            config=config,
+            name=names.CONFLICTS,
+            prefix="Conflicts",
+        )
 
     def _network(self) -> Worker:
         worker = Worker(
@@ -145,8 +162,8 @@ class WorkersStack(Stack):
                 "REGIONS": self._config.regions_setting,
             },
         )
-        pending = names.index_arn(self, names.PAYMENTS, names.PENDING_INDEX)
-        sweeper.allow(("dynamodb:Query",), pending, names.table_arn(self, names.BALANCES))
+        lists = [names.index_arn(self, names.PAYMENTS, one) for one in (names.PENDING_INDEX, names.REVIEW_INDEX)]
+        sweeper.allow(("dynamodb:Query",), *lists, names.table_arn(self, names.BALANCES))
         sweeper.allow(("lambda:InvokeFunction",), names.function_arn(self, names.COMMAND))
         tables = (names.table_arn(self, names.PAYMENTS), names.table_arn(self, names.SHARDS))
         sweeper.allow(("dynamodb:GetItem",), *tables)
@@ -156,6 +173,33 @@ class WorkersStack(Stack):
         rule = events.Rule(self, "EveryMinute", rule_name="payments-sweeper", schedule=every_minute)
         # The next minute's run is the retry.
         rule.add_target(targets.LambdaFunction(sweeper.function, retry_attempts=0))
+
+    def _conflicts(self) -> PaymentsFunction:
+        """It may read and write the records of conflicts, and no payment."""
+        function = PaymentsFunction(
+            self,
+            "Conflicts",
+            config=self._config,
+            name=names.CONFLICTS,
+            settings={"PAYMENTS_TABLE": names.PAYMENTS},
+        )
+        function.allow(
+            ("dynamodb:GetItem", "dynamodb:PutItem"),
+            names.table_arn(self, names.PAYMENTS),
+            **keys_like(names.CONFLICT_KEYS),
+        )
+        return function
+
+    def _replaced(self) -> dict[str, Any]:
+        """A filter for payments of this region's own whose place another region's have taken. It cannot compare two
+        images, but a payment's region never changes otherwise; that there is an attempt tells payments from what else
+        is in the table."""
+        attempt = {"attempt": {"S": lambda_.FilterRule.exists()}}
+        old = {"region": {"S": lambda_.FilterRule.is_equal(self.region)}, **attempt}
+        new = {"region": {"S": lambda_.FilterRule.not_equals(self.region)}, **attempt}
+        return lambda_.FilterCriteria.filter(
+            {"eventName": lambda_.FilterRule.is_equal("MODIFY"), "dynamodb": {"OldImage": old, "NewImage": new}}
+        )
 
 
 def _route(bus: events.EventBus, worker: Worker, *detail_types: str) -> None:

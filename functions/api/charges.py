@@ -13,7 +13,7 @@ from functions.api.operations import Operation, describes
 from functions.api.requests import ChargeRequest
 from functions.api.resources import Payment
 from payments import books, clock, events, identifiers
-from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound
+from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound, PaymentBusy, PaymentsError
 from payments.lifecycle import Status
 from payments.merchants import Merchant
 from payments.rest import exchange
@@ -45,6 +45,7 @@ _AT_FIRST = {
                 "idempotency_key_too_long",
             ),
             402: (*operations.CARD_ERRORS, "token_unknown", "fraud_blocked"),
+            409: ("idempotency_in_progress",),
             413: ("body_too_large",),
             422: ("idempotency_key_reused",),
             503: ("processing_failed", "vault_unavailable"),
@@ -68,7 +69,7 @@ def charge() -> Response[Any]:
     stored = books.find(payment_id)
     if stored:
         if stored.fingerprint != requests.fingerprint(request):
-            raise _reused(payment_id)
+            raise _other_request(payment_id, requests.fingerprint(request))
         return _answer(events.resource(stored), replayed=True)
     request = sealing.sealed(request, merchant.merchant_id, payment_id)
     elsewhere = routing.forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
@@ -139,6 +140,14 @@ def _answer(found: dict[str, Any], replayed: bool) -> Response[Any]:
         return exchange.answer(CardDeclined.status, {"error": error}, headers)
     then = {**_AT_FIRST, "updated_at": found["created_at"]}
     return exchange.answer(HTTPStatus.CREATED, {**found, **then, "request_id": request_id}, headers)
+
+
+def _other_request(payment_id: str, fingerprint: str) -> PaymentsError:
+    """The answer where another request stands under this key: for good, or while it is not decided which one does."""
+    if books.disputed(payment_id, fingerprint):
+        sentence = "Which of two requests with this key stands is not decided yet; send the same request again."
+        return PaymentBusy("idempotency_in_progress", sentence, payment_id=payment_id)
+    return _reused(payment_id)
 
 
 def _reused(payment_id: str) -> IdempotencyKeyReused:

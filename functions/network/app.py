@@ -1,10 +1,10 @@
 """Lambda `payments-network`: takes accepted charges (`charge_authorized`) and what merchants do with them
-(`payment_command`) to the card network."""
+(`payment_command`) to the card network, and asks it which of two requests under one key stands."""
 
 from typing import Any
 
-from functions.network import authorization, operations
-from payments import queues
+from functions.network import authorization, conflicts, operations
+from payments import events, queues
 from payments.observability import logger
 
 
@@ -15,7 +15,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def _work(envelope: dict[str, Any], record: dict[str, Any]) -> None:
     payment_id, operation_id = envelope["detail"]["payment_id"], envelope["detail"].get("operation")
-    if operation_id:
+    if operation_id == events.CONFLICT:
+        payment = conflicts.resolve(payment_id)
+        done = "conflict resolved"
+    elif operation_id:
         payment = operations.finish(payment_id, operation_id)
         done = "operation finished"
     else:

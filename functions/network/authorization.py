@@ -18,7 +18,7 @@ def authorize(payment_id: str) -> Payment:
 
     A repeat asks the network under the same reference, finds a decided payment as it is, and publishes the result
     again under the same event id. Raises `TryLater` when the payment has not been replicated here yet, or the
-    network's answer is unknown.
+    network's answer is unknown; `card_network.OtherRequest` when it has taken another request under the same key.
     """
     payment = books.find(payment_id, consistent=True)
     if payment and payment.status is Status.FRAUD_BLOCKED:
@@ -43,7 +43,7 @@ def _decide(payment: Payment) -> Payment:
 def _without_token(payment: Payment) -> Authorization:
     """What becomes of a payment whose token the vault does not know here: perhaps it has not been replicated yet, and
     perhaps the other region has asked the network already."""
-    known = card_network.status(payment.network_ref)
+    known = card_network.status(payment)
     if known is None and clock.utc() - datetime.fromisoformat(payment.created_at) < TOKEN_PATIENCE:
         raise TryLater("the card's token is not here yet")
     return known or Authorization(TOKEN_GONE)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 import requests
 
-from payments.lifecycle import Authorization, Failure, Operation, Payment
+from payments.lifecycle import Authorization, Failure, Operation, Payment, request_id
 from payments.queues import TryLater
 from payments.settings import load
 
@@ -23,6 +23,11 @@ _MESSAGES = {
 REFUND_DECLINED = Failure("refund_declined", "The card network declined the refund.")
 
 
+class OtherRequest(TryLater):
+    """Under this reference the network holds another request with the same idempotency key (`payments.conflicts`): what
+    it decided is not about this payment."""
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, rename="upper"):
     """See docs/interfaces.md, "Settings"."""
 
@@ -34,11 +39,11 @@ def authorize(payment: Payment, card: dict[str, Any]) -> Authorization:
 
     No answer is not a decision: the network is asked once for the status under the same reference, and when that
     stays unknown too `TryLater` is raised. The expiry is the payment's own: the vault's is whoever's came last.
+    Raises `OtherRequest`.
     """
     order = {
         "network_ref": payment.network_ref,
-        "amount": payment.amount,
-        "currency": payment.currency,
+        **_terms(payment),
         "capture": payment.capture,
         "token": card["token"],
         "network": card["network"],
@@ -49,20 +54,43 @@ def authorize(payment: Payment, card: dict[str, Any]) -> Authorization:
     try:
         answer = _session().post(f"{_base()}/authorizations", json=order, timeout=_TIMEOUT_SECONDS)
     except requests.RequestException:
-        known = status(payment.network_ref)
+        known = status(payment)
         if known is None:
             raise TryLater("the card network does not know the charge yet") from None
         return known
-    return _decision(answer)
+    if answer.status_code == requests.codes.conflict:
+        raise OtherRequest("the card network has the reference with other terms")
+    return _decision(answer, payment)
 
 
-def status(network_ref: str) -> Authorization | None:
-    """What the network decided under this reference, or None when it knows none. Raises `TryLater`."""
+def status(payment: Payment) -> Authorization | None:
+    """What the network decided about the payment, or None when it does not know its reference.
+
+    Raises `OtherRequest` or `TryLater`.
+    """
+    answer = _held(payment.network_ref)
+    return _decision(answer, payment) if answer else None
+
+
+def request_held(network_ref: str) -> str | None:
+    """Which request (`lifecycle.request_id`) the network has taken under this reference; None while it knows none.
+
+    Raises `TryLater`, also when it does not say.
+    """
+    answer = _held(network_ref)
+    if answer is None:
+        return None
+    if answer.status_code != requests.codes.ok or not isinstance(held := answer.json().get("request"), str):
+        raise TryLater("the card network does not say which request it has taken")
+    return held
+
+
+def _held(network_ref: str) -> requests.Response | None:
     try:
         answer = _session().get(f"{_base()}/authorizations/{network_ref}", timeout=_TIMEOUT_SECONDS)
     except requests.RequestException:
         raise TryLater("the card network does not answer") from None
-    return None if answer.status_code == requests.codes.not_found else _decision(answer)
+    return None if answer.status_code == requests.codes.not_found else answer
 
 
 def tell(payment: Payment, operation: Operation) -> Failure | None:
@@ -105,10 +133,17 @@ def _taken(answer: requests.Response) -> Failure | None:
     return None if status == "accepted" else REFUND_DECLINED
 
 
-def _decision(answer: requests.Response) -> Authorization:
+def _terms(payment: Payment) -> dict[str, Any]:
+    """What the network echoes of an order, and of what it takes no two versions under one reference."""
+    return {"amount": payment.amount, "currency": payment.currency, "request": request_id(payment.fingerprint)}
+
+
+def _decision(answer: requests.Response, payment: Payment) -> Authorization:
     if answer.status_code != requests.codes.ok:
         raise TryLater(f"the card network answered {answer.status_code}")
     content = answer.json()
+    if any(content.get(name, value) != value for name, value in _terms(payment).items()):
+        raise OtherRequest("the card network decided about other terms")
     if content["status"] == "approved":
         return Authorization()
     if content["status"] != "declined":

@@ -7,13 +7,13 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
-from functions.operations import discrepancies, failover, fraud, fraud_models, reports, reviews
+from functions.operations import conflicts, discrepancies, failover, fraud, fraud_models, reports, reviews
 from payments.errors import NotFound
 from payments.observability import logger
 from payments.rest import problems
 
 app = APIGatewayRestResolver()
-for room in (reports, discrepancies, reviews, fraud, fraud_models, failover):
+for room in (reports, discrepancies, reviews, conflicts, fraud, fraud_models, failover):
     app.include_router(room.router)
 app.exception_handler(Exception)(lambda error: problems.response(error, app.current_event.request_context.request_id))
 app.not_found(

@@ -54,3 +54,9 @@ class ReviewsQuery(PageQuery, frozen=True):
     merchant: Text | None = None
     min_score: Annotated[int, Meta(ge=0, le=100)] | None = None
     degraded: Literal["true", "false"] | None = None
+
+
+class ConflictsQuery(PageQuery, frozen=True):
+    """Which conflicts."""
+
+    state: Literal["open", "resolved"] = "open"

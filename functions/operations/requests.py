@@ -22,7 +22,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=bodies.MAXIMUM_TEXT)]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of a discrepancy, or of a review."""
+    """What is asked of a discrepancy, a review or a conflict."""
 
 
 class Assign(Body, frozen=True):
@@ -48,6 +48,12 @@ class Resolve(Body, frozen=True, omit_defaults=True):
 
 class Decide(Body, frozen=True):
     """Why a payment in review is approved or declined, or a region failed or restored."""
+
+    reason: Text
+
+
+class Acknowledge(Body, frozen=True):
+    """What was done about a conflict."""
 
     reason: Text
 

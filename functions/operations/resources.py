@@ -10,6 +10,7 @@ import msgspec
 from functions.operations import names, table
 from functions.operations.table import Item
 from payments import discrepancies, events, reasons
+from payments.conflicts import Acknowledgement, Conflict
 from payments.lifecycle import Payment
 
 _FIELDS = (
@@ -129,6 +130,30 @@ def whole_review(payment: Payment) -> dict[str, Any]:
     if decided:
         audit.append({"at": decided.at, "by": decided.by, "what": decided.decision, "reason": decided.reason})
     return {**review(payment), "audit": audit}
+
+
+def conflict(found: Conflict, seen: Acknowledgement | None) -> dict[str, Any]:
+    """Both sides of a conflict, which of them stands and why (null while that is open), and who has seen to it."""
+    resolution = asdict(found.resolution) if found.resolution else None
+    return {
+        "id": found.payment_id,
+        "object": "conflict",
+        "merchant_id": found.sides[0].merchant_id,
+        "open": resolution is None,
+        "found_at": found.found_at,
+        "found_in": found.found_in,
+        "sides": [
+            {
+                "request": side.fingerprint,
+                "region": side.region,
+                "stands": resolution["stands"] == side.fingerprint if resolution else None,
+                "payment": events.resource(side),
+            }
+            for side in found.sides
+        ],
+        "resolution": resolution,
+        "acknowledged": {"by": seen.by, "at": seen.at, "reason": seen.reason} if seen else None,
+    }
 
 
 def unfinished(record: Item) -> bool:

@@ -9,6 +9,7 @@ EVENTS = sorted((Path(__file__).resolve().parents[2] / "events").glob("*.json"))
 FUNCTIONS = (
     "api",
     "authorizer",
+    "conflicts",
     "fraud",
     "fraud-labels",
     "ledger",

@@ -13,3 +13,6 @@ CARD_FACTS = {
     "exp_year": 2031,
 }
 """What the vault answers about a card."""
+
+AUTHORIZATION = "authorization#" + "f" * 16
+"""Id of the first journal of a payment whose request has the fingerprint of `conftest.charge`."""

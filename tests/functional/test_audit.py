@@ -12,7 +12,7 @@ from payments.clients import client
 from payments.lifecycle import Authorization, Failure, Payment, Status
 from payments.records import journal_record
 from payments.tables import JournalItem, PaymentItem
-from tests.functional.samples import CARD_FACTS, MERCHANT
+from tests.functional.samples import AUTHORIZATION, CARD_FACTS, MERCHANT
 
 NOW = datetime.now(UTC)
 LONG_AGO = clock.timestamp(NOW - timedelta(days=3))
@@ -196,13 +196,13 @@ class TestUnbalancedBooks:
         payment, journals = captured()
         save(payment, *journals)
         project(journals)
-        change_amount(payment.payment_id, "authorization", 4201)
+        change_amount(payment.payment_id, AUTHORIZATION, 4201)
 
         answer = check()
 
         assert answer["result"] == "unbalanced"
         assert answer["shards"] == [
-            {"shard": SHARD, "currency": "USD", "sum": 1, "first": f"{payment.payment_id}#authorization"}
+            {"shard": SHARD, "currency": "USD", "sum": 1, "first": f"{payment.payment_id}#{AUTHORIZATION}"}
         ]
         assert metrics(capsys)["UnbalancedJournals"] >= 1
 
@@ -222,7 +222,7 @@ class TestUnbalancedBooks:
         for key, amount in (("key-1", 4100), ("key-2", 4300)):
             payment, journals = captured(key)
             save(payment, *journals)
-            change_amount(payment.payment_id, "authorization", amount)
+            change_amount(payment.payment_id, AUTHORIZATION, amount)
 
         answer = check()
 
@@ -238,7 +238,7 @@ class TestUnbalancedBooks:
         answer = segment()
 
         assert answer["sums"] == {f"{SHARD}|USD|pending": 5, f"{SHARD}|USD|posted": -5}
-        assert [(bad["journal_id"], abs(bad["sum"])) for bad in answer["bad"]] == [("authorization", 5)]
+        assert [(bad["journal_id"], abs(bad["sum"])) for bad in answer["bad"]] == [(AUTHORIZATION, 5)]
 
     @pytest.mark.parametrize(
         "attributes",
@@ -251,7 +251,7 @@ class TestUnbalancedBooks:
         ids=["nothing", "text", "half an entry", "a fraction"],
     )
     def test_what_is_no_journal_is_bad_too(self, tables, attributes):
-        put_raw(identifiers.payment_id(MERCHANT, "key-1"), "authorization", **attributes)
+        put_raw(identifiers.payment_id(MERCHANT, "key-1"), AUTHORIZATION, **attributes)
 
         answer = check()
 
@@ -259,7 +259,7 @@ class TestUnbalancedBooks:
         assert [row["shard"] for row in answer["shards"]] == [SHARD]
 
     def test_a_journal_of_a_foreign_id_does_not_stop_the_check(self, tables):
-        put_raw("nobody", "authorization")
+        put_raw("nobody", AUTHORIZATION)
 
         answer = check()
 
@@ -275,7 +275,7 @@ class TestUnbalancedBooks:
 
     def test_a_few_are_named_and_all_are_counted(self, tables, capsys):
         for number in range(13):
-            put_raw(identifiers.payment_id(MERCHANT, f"key-{number}"), "authorization")
+            put_raw(identifiers.payment_id(MERCHANT, f"key-{number}"), AUTHORIZATION)
 
         assert len(segment()["bad"]) == tally.NAMED == 3
         assert metrics(capsys)["UnbalancedJournals"] == 13

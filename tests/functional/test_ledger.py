@@ -11,7 +11,7 @@ from payments import books, clients
 from payments.journal import totals
 from payments.lifecycle import Status
 from payments.tables import JournalItem, PaymentItem
-from tests.functional.samples import FRAUD
+from tests.functional.samples import AUTHORIZATION, FRAUD
 
 
 def run(operation, charge, fraud=FRAUD):
@@ -30,7 +30,7 @@ def test_a_posted_charge_is_a_pending_payment_with_a_balanced_journal(tables, ne
     payment = books.find(charge["payment_id"])
     assert answer["result"] == "posted"
     assert (payment.status, payment.amount, payment.metadata) == (Status.PENDING, 4200, {"order": "1"})
-    assert journal_ids(charge) == ["authorization"]
+    assert journal_ids(charge) == [AUTHORIZATION]
     assert set(totals(books.journals(charge["payment_id"])[0].entries).values()) == {0}
     assert books.pending(charge["shard"], "9999", 10) == [(charge["payment_id"], charge["created_at"])]
 
@@ -41,7 +41,7 @@ def test_the_same_attempt_posted_twice_is_one_payment(tables, new_charge):
     first, second = run("post", charge), run("post", charge)
 
     assert first == second
-    assert journal_ids(charge) == ["authorization"]
+    assert journal_ids(charge) == [AUTHORIZATION]
 
 
 def test_another_attempt_of_the_same_request_finds_the_payment(tables, new_charge):
@@ -78,7 +78,7 @@ def test_a_retry_after_an_abandoned_attempt_makes_the_payment(tables, new_charge
     assert run("post", retry)["result"] == "posted"
     assert books.find(retry["payment_id"]).attempt == retry["attempt"]
     assert run("post", abandoned)["result"] == "exists"
-    assert journal_ids(retry) == ["authorization"]
+    assert journal_ids(retry) == [AUTHORIZATION]
 
 
 def test_two_abandoned_attempts_both_stay_abandoned(tables, new_charge):

@@ -14,6 +14,7 @@ from payments import books, clients, clock, events, lifecycle
 from payments.journal import totals
 from payments.lifecycle import Status
 from payments.tables import PaymentItem
+from tests.functional.samples import AUTHORIZATION
 
 CARD = {"token": "tok_x", "network": "visa", "bin": "424242", "exp_month": 12, "exp_year": 2031}
 APPROVED = {"status": "approved", "code": None}
@@ -119,7 +120,7 @@ def test_an_approved_charge_succeeds_is_posted_and_announced(pending, network, p
 
     payment = books.find(pending.payment_id)
     assert payment.status is Status.SUCCEEDED
-    assert journals(payment) == ["authorization", "capture"]
+    assert journals(payment) == [AUTHORIZATION, "capture"]
     assert [(kind, event["type"], event["sequence"]) for kind, event in published] == [
         ("payment_result", "payment.succeeded", 2)
     ]
@@ -152,7 +153,7 @@ def test_a_declined_charge_fails_and_its_amounts_are_voided(pending, network, pu
 
     payment = books.find(pending.payment_id)
     assert (payment.status, payment.failure.code) == (Status.FAILED, code)
-    assert journals(payment) == ["authorization", "void"]
+    assert journals(payment) == [AUTHORIZATION, "void"]
     entries = [entry for journal in books.journals(payment.payment_id) for entry in journal.entries]
     assert set(totals(entries).values()) == {0}
 
@@ -162,7 +163,7 @@ def test_a_message_delivered_again_changes_nothing_and_announces_the_same_event(
     deliver(pending.payment_id, pending.payment_id)
 
     assert len(network.orders) == 1
-    assert journals(pending) == ["authorization", "capture"]
+    assert journals(pending) == [AUTHORIZATION, "capture"]
     assert len({event["id"] for _, event in published}) == 1
 
 
@@ -292,7 +293,7 @@ def test_an_older_copy_from_the_other_region_is_decided_again_from_its_journal(p
     assert failed(deliver(pending.payment_id)) == []
 
     assert books.find(pending.payment_id).status is Status.SUCCEEDED
-    assert journals(pending) == ["authorization", "capture"]
+    assert journals(pending) == [AUTHORIZATION, "capture"]
     assert {event["type"] for _, event in published} == {"payment.succeeded"}
     assert books.pending(pending.shard, "9999", 10) == []
 
@@ -328,7 +329,7 @@ def test_a_worker_that_lost_the_race_reports_what_the_winner_wrote(pending, netw
 
     assert books.step(pending, first, first_journal).status is Status.SUCCEEDED
     assert books.step(pending, second, second_journal).status is Status.SUCCEEDED
-    assert journals(pending) == ["authorization", "capture"]
+    assert journals(pending) == [AUTHORIZATION, "capture"]
 
 
 def test_an_authorization_without_capture_stays_pending_in_the_books(tables, new_charge, network, published):
@@ -338,5 +339,5 @@ def test_an_authorization_without_capture_stays_pending_in_the_books(tables, new
 
     payment = books.find(charge["payment_id"])
     assert payment.status is Status.REQUIRES_CAPTURE
-    assert journals(payment) == ["authorization"]
+    assert journals(payment) == [AUTHORIZATION]
     assert [event["type"] for _, event in published] == ["payment.requires_capture"]

@@ -9,7 +9,7 @@ from functions.network import app, card_network, vault
 from payments import books, events, replay
 from payments.lifecycle import Status
 from payments.tables import PaymentItem
-from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
+from tests.functional.samples import AUTHORIZATION, CARD_FACTS, FRAUD, MERCHANT
 from tests.functional.simulated_network import SimulatedNetwork
 
 
@@ -85,7 +85,7 @@ def test_captures_and_a_void_are_told_and_announced(charged, network, published)
     ]
     payment = books.find(payment_id)
     assert (payment.status, payment.amount_captured, payment.outstanding) == (Status.SUCCEEDED, 2500, ())
-    assert journals(payment_id) == ["authorization", first, second, void]
+    assert journals(payment_id) == [AUTHORIZATION, first, second, void]
     assert results(published)[1:] == [("payment.captured", 3), ("payment.captured", 4), ("payment.canceled", 5)]
     assert books.pending(payment.shard, "9999", 10) == []
 

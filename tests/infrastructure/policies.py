@@ -18,6 +18,8 @@ class Statement:
     effect: str
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    keys: str | None = None
+    """What the partition keys of a table's items must be like; None: whatever they are."""
 
     def may(self, action: str) -> bool:
         """Whether the statement allows an action."""
@@ -74,4 +76,5 @@ def many(value: Any) -> tuple[str, ...]:
 
 def _statement(path: str, role: str, statement: dict[str, Any]) -> Statement:
     assert "NotAction" not in statement and "NotResource" not in statement, path
-    return Statement(path, role, statement["Effect"], many(statement["Action"]), many(statement["Resource"]))
+    keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
+    return Statement(path, role, statement["Effect"], many(statement["Action"]), many(statement["Resource"]), keys)

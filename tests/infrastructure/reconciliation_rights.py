@@ -58,7 +58,7 @@ RIGHTS = {
             )
         ),
         f"dynamodb:Query {SETTLEMENTS}/index/unmatched",
-        *(f"dynamodb:{right} table/payments" for right in ("BatchGetItem", "GetItem")),
+        *(f"dynamodb:{right} table/payments" for right in ("BatchGetItem", "GetItem", "PutItem")),
         "dynamodb:Query table/payments/index/review",
         "dynamodb:GetItem table/shards",
         *(f"dynamodb:{right} table/fraud-rules" for right in ("GetItem", "PutItem", "Query")),

@@ -15,12 +15,15 @@ from tests.infrastructure.reconciliation_rights import RIGHTS, SETTLEMENTS, STEP
 from tests.infrastructure.synthesis import Synthesized
 
 STACKS = ("reconciliation", "operations")
-"""Those whose roles must not reach the payments or the ledger, but for what operators read of payments in review."""
+"""Those whose roles must not reach the payments or the ledger, but for what operators read of payments in review, and
+of conflicts, whose acknowledgements they also write."""
 
 READ_FOR_REVIEWS = {
     ("operations", f"dynamodb:{right}", f"table/payments{of}")
     for right, of in (("BatchGetItem", ""), ("GetItem", ""), ("Query", "/index/review"))
 }
+
+ACKNOWLEDGING = ("operations", "dynamodb:PutItem", "table/payments", "pay_*#conflict#acknowledged")
 
 OF_NOTHING = ("xray:", "logs:")
 """Rights that every function and machine has."""
@@ -61,6 +64,7 @@ def test_nothing_in_reconciliation_may_touch_the_payments_or_the_ledger_nor_oper
         ("reconciliation", "dynamodb:GetRecords", {"Fn::ImportValue": "some-stream"}),
         ("operations", "dynamodb:PutItem", "arn:aws:dynamodb:*:*:table/ledge?"),
         ("operations", "dynamodb:PutItem", [f"{TABLE}/settlements", f"{TABLE}/payments"]),
+        ("operations", "dynamodb:PutItem", f"{TABLE}/payments"),
         ("operations", "dynamodb:Query", f"{TABLE}/payments"),
         ("operations", "dynamodb:GetItem", f"{TABLE}/payments*"),
         ("reconciliation", "dynamodb:GetItem", f"{TABLE}/payments"),
@@ -154,7 +158,8 @@ def _reaching_production(app: Synthesized) -> list[str]:
         for action in statement.actions
         for resource in statement.resources
         if _reaches(action, resource)
-        and (statement.path.split("/")[1], action, resource.split(":")[-1]) not in READ_FOR_REVIEWS
+        and (right := (statement.path.split("/")[1], action, resource.split(":")[-1])) not in READ_FOR_REVIEWS
+        and (*right, statement.keys) != ACKNOWLEDGING
     ]
     for kind in ("AWS::IAM::ManagedPolicy", "AWS::Lambda::EventSourceMapping", "AWS::Pipes::Pipe"):
         found += [path for path, _ in app.of_type(kind) if path.split("/")[1] in STACKS]

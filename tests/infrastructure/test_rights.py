@@ -223,7 +223,7 @@ def test_nobody_may_read_the_stream_that_still_shows_deleted_card_keys(deploymen
         for resource in statement.resources
     }
 
-    assert {role for role, _ in readers} == {"ProjectorRole", "ShredderRole", "LabelRole"}
+    assert {role for role, _ in readers} == {"ProjectorRole", "ShredderRole", "LabelRole", "ConflictsRole"}
     assert not [stream for _, stream in readers if "CardKeys" in stream or "card-keys" in stream]
 
 

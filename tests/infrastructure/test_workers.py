@@ -4,7 +4,7 @@ import json
 
 from cdk import names
 from cdk.config import FUNCTIONS, REGIONS
-from tests.infrastructure.policies import text
+from tests.infrastructure.policies import statements, text
 from tests.infrastructure.synthesis import Synthesized
 
 QUEUES = {names.NETWORK_QUEUE, names.FANOUT_QUEUE, names.DELIVERY_QUEUE}
@@ -129,7 +129,56 @@ def test_the_ledgers_stream_keeps_its_event_source(deployment: Synthesized) -> N
     streams = [
         path.split("/")[2]
         for path, source in deployment.of_type("AWS::Lambda::EventSourceMapping")
-        if "StartingPosition" in source["Properties"] and path.split("/")[1] == "workers"
+        if "StartingPosition" in source["Properties"]
+        and path.split("/")[1] == "workers"
+        and path.split("/")[2].startswith("Ledger")
     ]
 
     assert streams == ["LedgerStream26CD6D6B"] * len(REGIONS)
+
+
+def test_conflicts_are_looked_for_only_where_another_regions_payment_replaced_one_of_ours(
+    deployment: Synthesized,
+) -> None:
+    source = _sources(deployment, "stream")[names.CONFLICTS]
+
+    (pattern,) = [json.loads(found["Pattern"]) for found in source["FilterCriteria"]["Filters"]]
+    assert pattern == {
+        "eventName": ["MODIFY"],
+        "dynamodb": {
+            "OldImage": {"region": {"S": ["us-east-1"]}, "attempt": {"S": [{"exists": True}]}},
+            "NewImage": {"region": {"S": [{"anything-but": ["us-east-1"]}]}, "attempt": {"S": [{"exists": True}]}},
+        },
+    }
+
+
+def test_a_conflict_that_cannot_be_kept_is_repeated_alone_and_ends_as_a_dead_letter(deployment: Synthesized) -> None:
+    source = _sources(deployment, "stream")[names.CONFLICTS]
+
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["BisectBatchOnFunctionError"] is True
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert "ConflictsDeadLetters" in text(source["DestinationConfig"]["OnFailure"]["Destination"])
+
+
+def test_conflicts_and_their_lag_have_alarms(deployment: Synthesized) -> None:
+    alarms = {
+        alarm["Properties"]["AlarmName"]: alarm["Properties"]
+        for path, alarm in deployment.of_type("AWS::CloudWatch::Alarm")
+        if path.startswith("us-east-1/")
+    }
+
+    found = alarms["payments-ledger-conflicts"]
+    assert (found["MetricName"], found["Threshold"]) == ("IdempotencyConflicts", 0)
+    assert "payments-conflicts-lag" in alarms
+    assert "payments-conflicts-dead-letters" in alarms
+
+
+def test_who_keeps_conflicts_can_write_no_payment(deployment: Synthesized) -> None:
+    found = [
+        (set(one.actions), one.keys)
+        for one in statements(deployment)
+        if one.role.startswith("<ConflictsRole") and any(found.endswith("table/payments") for found in one.resources)
+    ]
+
+    assert found == [({"dynamodb:GetItem", "dynamodb:PutItem"}, "pay_*#conflict")] * len(REGIONS)

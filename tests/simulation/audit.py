@@ -5,15 +5,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from payments import events, identifiers, replay
+from payments import conflicts, events, identifiers, lifecycle, replay
+from payments.conflicts import Conflict
 from payments.journal import Journal
-from payments.lifecycle import AUTHORIZATION, Payment, Status
+from payments.lifecycle import Payment, Status
 from payments.records import StoredJournal, payment_of, plain
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Item = dict[str, Any]
+
+Terms = tuple[int, str | None]
+"""Amount and customer: what tells two requests under one key apart."""
 
 
 class Books:
@@ -49,14 +53,14 @@ class Books:
     def hears(self, event: dict[str, Any], regions: list[Any]) -> None:
         """A bus takes an event: what it is about must be in some region's books by then."""
         self.events.append(event)
-        if not any((event["payment_id"], AUTHORIZATION) in region.tables.items["ledger"] for region in regions):
+        if not any(event["payment_id"] == key[0] for region in regions for key in region.tables.items["ledger"]):
             self.broken.append(f"event {event['id']} {event['type']} is of no payment")
 
 
 def audit(world: "World") -> list[str]:
     """Everything that does not hold at the end."""
     view = _View(world)
-    checks = (_equal, _one_payment, _answers, _payments, _network, _events, _commands, _tokens)
+    checks = (_equal, _one_payment, _answers, _payments, _conflicts, _network, _events, _commands, _tokens)
     return [finding for check in checks for finding in check(view)]
 
 
@@ -71,12 +75,19 @@ class _View:
             for (key,), item in items["payments"].items()
             if identifiers.is_identifier(key, "pay")
         }
+        self.conflicts: dict[str, Conflict] = {
+            key.partition("#")[0]: conflicts.of_record(plain(item))
+            for (key,), item in items["payments"].items()
+            if key.endswith("#conflict")
+        }
         self.journals: defaultdict[str, list[Journal]] = defaultdict(list)
         for (payment_id, _), item in items["ledger"].items():
             self.journals[payment_id].append(StoredJournal.of(plain(item)).journal())
         self.by_event: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.by_type: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for event in world.books.events:
             self.by_event[event["id"]].append(event)
+            self.by_type[event["type"]].append(event)
 
     @property
     def accepted(self) -> list[Payment]:
@@ -105,8 +116,10 @@ def _one_payment(view: _View) -> Iterator[str]:
 
 
 def _answers(view: _View) -> Iterator[str]:
-    """Whoever was answered was answered the truth, the same to each, and the patient ones all were."""
-    told: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    """Whoever was answered was answered the truth, the same to each, and the patient ones all were. Of two requests
+    under one key that were both accepted, operators know."""
+    named: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    accepted: defaultdict[tuple[str, str], set[Terms]] = defaultdict(set)
     for request in view.world.merchants.charges:
         if request.patient and not request.ended:
             yield f"{request.key} was never answered"
@@ -114,21 +127,33 @@ def _answers(view: _View) -> Iterator[str]:
             if status == 422 or (status == 402 and body["error"]["code"] == "expired_card"):
                 continue
             name = body["id"] if status == 201 else body["error"].get("payment_id")
-            told[request.merchant, request.key].add((name, request.body["amount"]))
-            if not _true(view, status, view.payments.get(name), request.body["amount"]):
+            named[request.merchant, request.key].add(name)
+            if status == 201:
+                accepted[request.merchant, request.key].add(request.terms)
+            if not _true(view, status, view.payments.get(name), request.terms):
                 yield f"{request.key} was answered {status} {body}, but there is {view.payments.get(name)}"
-    for (_, key), answers in told.items():
-        if len(answers) > 1:
-            yield f"{key} was answered in different ways: {sorted(answers)}"
+    for (merchant, key), terms in accepted.items():
+        if len(named[merchant, key]) > 1:
+            yield f"{key} was answered in different ways: {sorted(named[merchant, key])}"
+        conflict = view.conflicts.get(identifiers.payment_id(merchant, key))
+        if len(terms) > 1 and (conflict is None or terms != set(map(_terms, conflict.sides))):
+            yield f"{key} was accepted in different ways, and operators know {conflict}"
 
 
-def _true(view: _View, status: int, payment: Payment | None, amount: int) -> bool:
+def _terms(payment: Payment) -> Terms:
+    return payment.amount, payment.customer_id
+
+
+def _true(view: _View, status: int, payment: Payment | None, terms: Terms) -> bool:
     """Whether the answer fits the payment. While a region stands in for another, one may block what the other has
-    accepted, before they hear of each other: then it is accepted, and who was answered 402 will hear of it later."""
-    if payment is None or payment.amount != amount:
+    accepted, before they hear of each other: then it is accepted, and who was answered 402 will hear of it later. Of
+    two requests that were both accepted only one is the payment."""
+    if payment is None:
         return False
-    blocked = payment.status is Status.FRAUD_BLOCKED
-    return not blocked if status == 201 else blocked or view.world.faults.stand_in
+    blocked, stand_in = payment.status is Status.FRAUD_BLOCKED, view.world.faults.stand_in
+    if _terms(payment) == terms:
+        return not blocked if status == 201 else blocked or stand_in
+    return stand_in and (status == 402 or payment.payment_id in view.conflicts)
 
 
 def _payments(view: _View) -> Iterator[str]:
@@ -146,16 +171,36 @@ def _payments(view: _View) -> Iterator[str]:
             yield f"{payment_id} has journals and is no payment"
 
 
+def _conflicts(view: _View) -> Iterator[str]:
+    """Every conflict is resolved: one side is the payment, what the other one reserved is withdrawn, all are told."""
+    for payment_id, conflict in view.conflicts.items():
+        payment, resolution = view.payments[payment_id], conflict.resolution
+        if resolution is None or resolution.stands != payment.fingerprint:
+            yield f"{payment_id} is in conflict: {conflict}"
+        names = {journal.journal_id for journal in view.journals[payment_id]}
+        both = all(lifecycle.authorization_id(side.fingerprint) in names for side in conflict.sides)
+        if both and lifecycle.withdrawal_id(conflict.other(payment).fingerprint) not in names:
+            yield f"{payment_id}: what the other request reserved was not withdrawn"
+        if lifecycle.withdrawal_id(payment.fingerprint) in names:
+            yield f"{payment_id}: what its own request reserved was withdrawn"
+        if both and not any(event["payment_id"] == payment_id for event in view.by_type["payment.conflict"]):
+            yield f"{payment_id}: its merchant never heard of the conflict"
+
+
 def _network(view: _View) -> Iterator[str]:
     """The network did what the books say, and had to refuse nothing."""
     record = view.world.record
+    disputed = {conflict.sides[0].network_ref for conflict in view.conflicts.values()}
     for order in record.refusals:
-        yield f"the network refused {order}"
+        if "operation_ref" in order or order["network_ref"] not in disputed:
+            yield f"the network refused {order}"
     for payment in view.accepted:
         held = record.authorizations.get(payment.network_ref)
         if held is None:
             yield f"{payment.payment_id} was never authorized"
             continue
+        if (held["request"], held["amount"]) != (lifecycle.request_id(payment.fingerprint), payment.amount):
+            yield f"{payment.payment_id} is {payment}, and another request at the network: {held}"
         declined = held["status"] == "declined"
         if declined is not bool(payment.failure):
             yield f"{payment.payment_id} is {payment.status}, and {held['status']} at the network"
@@ -213,5 +258,6 @@ def _tokens(view: _View) -> Iterator[str]:
         if ({payment.attempt} & made_by or made_by) <= view.world.released:
             yield f"{payment.payment_id}: its attempt let go of its token"
     needed = {payment.card["token"] for payment in view.accepted}
+    needed |= {side.card["token"] for conflict in view.conflicts.values() for side in conflict.sides}
     for token in sorted(view.world.used - needed):
         yield f"{token} was used and no payment needs it"

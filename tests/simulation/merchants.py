@@ -38,6 +38,11 @@ class Request:
     patient: bool = True
 
     @property
+    def terms(self) -> tuple[int, str]:
+        """What tells two charges under one key apart."""
+        return self.body["amount"], self.body["customer"]["id"]
+
+    @property
     def ended(self) -> list[tuple[int, dict[str, Any]]]:
         """The answers that are not an invitation to try again."""
         return [(status, body) for status, body in self.answers if not again(status, body)]
@@ -70,11 +75,11 @@ class Merchants:
         for copy in range(max(raced, pick.choice((1, 2, 2, 3)))):
             wait = pick.choice((pick.uniform(0, 0.2), pick.uniform(0, 40))) if copy else 0.0
             self._send(request, start + wait, self._regions[(copy + number) % 2])
-        if pick.random() < 0.15:
-            other = self._charge(merchant, request.key, request.body["amount"] + 100)
+        if pick.random() < 0.3:
+            other = self._charge(merchant, request.key, request.body["amount"] + pick.choice((0, 100)))
+            other.body["customer"] = {"id": "cus_2"}
             self.charges.append(other)
-            late = self._wire.faults.stand_in and not known.REUSE_WHILE_A_REGION_STANDS_IN
-            self._send(other, QUIET_AT + 60 if late else start + pick.uniform(0, 2), pick.choice(self._regions))
+            self._send(other, start + pick.choice((2, 90)) * pick.random(), pick.choice(self._regions))
         if pick.random() < 0.5:
             self._follow(request, start)
 

@@ -20,6 +20,9 @@ VISIBILITY_SECONDS = 45.0
 RECEIVES = 5
 """How often a message is tried before it becomes a dead letter."""
 
+STREAM_SECONDS = 2.0
+"""After which a stream's record that failed is tried again; it is so for longer than any run takes."""
+
 TO_NETWORK = ("charge_authorized", "payment_command")
 
 
@@ -80,6 +83,28 @@ class Region(Place):
                 for _ in range(1 + self._wire.faults.strikes("duplicate") - self._wire.faults.strikes("drop")):
                     self._queue({"detail": event}, 1)
         return {"FailedEntryCount": 0}
+
+    def replaced(self, table: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """The stream of payments, of which the filter of `payments-conflicts` lets through what another region's
+        payment has replaced (cdk/stacks/workers.py)."""
+        regions = old.get("region"), new.get("region")
+        if table == "payments" and "attempt" in old and regions[0] == {"S": self.name} != regions[1]:
+            self._show({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}})
+
+    def _show(self, record: dict[str, Any], wait: float = 0.0) -> None:
+        """Until it is worked off: a stream loses nothing."""
+        self.queued += 1
+        self._hub.after(wait + self._wire.random.uniform(0.1, 1.0), lambda: self._work_off(record), self)
+
+    def _work_off(self, record: dict[str, Any]) -> None:
+        answer = self.invoke("payments-conflicts", {"Records": [record]})
+
+        def ended() -> None:
+            self.queued -= 1
+            if answer.error or json.loads(answer.value)["batchItemFailures"]:
+                self._show(record, STREAM_SECONDS)
+
+        answer.watch(ended)
 
     def redrive(self) -> None:
         """What an operator does about dead letters, whose alarm is on."""

@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
 from functions.api import routing
 from functions.network import card_network
-from payments import books, clients, clock, identifiers, observability, records, regions
+from payments import books, clients, clock, conflicts, identifiers, observability, records, regions
 from tests.simulation.clients import Session
 from tests.simulation.outside import NetworkSession
 
@@ -75,6 +75,7 @@ def simulated(session: Session, network: NetworkSession) -> Iterator[None]:
         (identifiers, "secrets", SimpleNamespace(token_bytes=random.randbytes)),
         (identifiers, "SHARDS", SHARDS),
         (books, "PENDING_BUCKETS", BUCKETS),
+        (conflicts, "REVIEW_BUCKETS", 1),
         (records, "PENDING_BUCKETS", BUCKETS),
         (observability, "print", lambda *_, **__: None),
     ]

@@ -25,7 +25,11 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """`tokens` stands for the vault's table, whose functions are not the real ones here."""
 
-INDEXES = {"pending": ("pending_bucket", "pending_since"), "merchant": ("merchant_bucket", "listed_as")}
+INDEXES = {
+    "pending": ("pending_bucket", "pending_since"),
+    "merchant": ("merchant_bucket", "listed_as"),
+    "review": ("review", "listed_as"),
+}
 STALE_SECONDS = 0.3
 """How long an eventually consistent read may find what was there before."""
 
@@ -39,6 +43,8 @@ class Tables:
         self._before: dict[tuple[str, Key], tuple[float, Item | None]] = {}
         self._now, self._watch, self._stale = now, watch, stale
         self._committed: set[str] = set()
+        self.replaced: Callable[[str, Item, Item], None] = lambda table, old, new: None
+        """Is told of each item that takes another one's place, as the tables' streams are."""
 
     def do(self, operation: str, asked: dict[str, Any], token: str) -> dict[str, Any]:
         """The answer to an operation. `token` is the same for every try of one request (ClientRequestToken)."""
@@ -66,8 +72,11 @@ class Tables:
 
     def place(self, table: str, key: Key, item: Item) -> None:
         """Have this item, wherever it was written."""
-        self._before[table, key] = self._now(), self.items[table].get(key)
+        before = self.items[table].get(key)
+        self._before[table, key] = self._now(), before
         self.items[table][key] = item
+        if before:
+            self.replaced(table, before, item)
 
     def _get(self, asked: dict[str, Any]) -> dict[str, Any]:
         found = self._read(asked["TableName"], self._key(asked["TableName"], asked["Key"]), asked)

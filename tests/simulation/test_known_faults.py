@@ -18,7 +18,6 @@ MOST = 400
 @pytest.mark.parametrize(
     ("switch", "kinds", "finding"),
     [
-        ("REUSE_WHILE_A_REGION_STANDS_IN", {"cut"}, "was written again with other entries"),
         ("COMMANDS_WHILE_A_SHARD_MOVES", {"flip", "lag"}, "the network refused|never comes to rest"),
     ],
 )

@@ -8,6 +8,7 @@ from functions.api import app as api
 from functions.ledger import app as ledger
 from functions.network import app as network
 from functions.sweeper import app as sweeper
+from payments import conflicts
 from tests.functional.ledger.card_network import Record
 from tests.simulation import machine, seams, vault
 from tests.simulation.audit import Books, audit
@@ -66,6 +67,7 @@ class World:
         tables = Tables(lambda: self.hub.now, watch, lambda: self.random.random() < 0.3)
         tables.items["shards"] = self._shards
         region = Region(name, self.faults.skew * number, self.wire, tables)
+        tables.replaced = region.replaced
         self.replication.copies.append((region, tables))
         region.machine = machine.definition()
         region.severed = lambda _: self.replication.cut_until > self.hub.now
@@ -82,6 +84,7 @@ class World:
             "payments-network": network.handler,
             "payments-sweeper": sweeper.handler,
             "payments-ledger-audit": sweeper.audit,
+            "payments-conflicts": sweeper.conflict,
         }
         return region
 
@@ -180,4 +183,4 @@ class World:
 
 
 def _waits(item: dict[str, Any]) -> bool:
-    return item["status"]["S"] == "pending" or "outstanding" in item
+    return item["status"]["S"] in ("pending", conflicts.OPEN) or "outstanding" in item

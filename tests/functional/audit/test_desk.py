@@ -16,6 +16,7 @@ from payments.journal import Balance
 from payments.lifecycle import Authorization
 from payments.tables import JournalItem, PaymentItem, connection
 from tests.functional.audit.conftest import EAST, KEYS, WEST, life, payment, typed
+from tests.functional.samples import AUTHORIZATION
 
 SHARD = identifiers.merchant_shard("mer_a")
 PAYMENT = identifiers.payment_id("mer_a", "key-1")
@@ -125,7 +126,7 @@ def test_a_booking_is_taken_back_once(desk):
     with pytest.raises(Refused, match="journal_not_found"):
         desk.reverse(PAYMENT, "cap_none", "a mistake")
     with pytest.raises(Refused, match="invalid_booking"):
-        desk.reverse(PAYMENT, "authorization", "a mistake")
+        desk.reverse(PAYMENT, AUTHORIZATION, "a mistake")
 
 
 def test_bookings_go_to_the_region_that_writes_for_the_shard(desk, world):

@@ -40,7 +40,7 @@ class Record:
         code = DECLINED.get(order["amount"] % 100)
         made = {**order, "status": "declined" if code else "approved", "code": code}
         held = self.authorizations.setdefault(order["network_ref"], made)
-        if held["amount"] != order["amount"]:
+        if any(held[name] != order[name] for name in ("amount", "currency", "request")):
             return self._refuse(409, order)
         return 200, held
 

@@ -10,7 +10,7 @@ from payments.journal import Kind
 from payments.lifecycle import Authorization, Failure, Status
 from payments.tables import JournalItem, PaymentItem
 from tests.functional.conftest import charge
-from tests.functional.samples import FRAUD, MERCHANT
+from tests.functional.samples import AUTHORIZATION, FRAUD, MERCHANT
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_command_writes_three_items_in_one_transaction(authorized):
     refund = command(payment, amount=1)["answer"]
 
     assert {item.payment_id[:4] for item in PaymentItem.scan()} == {"pay_", "cmd_"}
-    assert sorted(books.journal_ids(payment.payment_id)) == ["authorization", "capture", refund["id"]]
+    assert sorted(books.journal_ids(payment.payment_id)) == [AUTHORIZATION, "capture", refund["id"]]
 
 
 def test_the_same_key_twice_is_one_command_with_one_answer(authorized):
@@ -137,7 +137,7 @@ def test_an_amount_beyond_what_there_is_is_refused(authorized, amount):
     answer = command(payment, amount=amount)
 
     assert (refused(answer), answer["param"]) == ("amount_too_large", "amount")
-    assert books.journal_ids(payment.payment_id) == ["authorization", "capture"]
+    assert books.journal_ids(payment.payment_id) == [AUTHORIZATION, "capture"]
 
 
 def test_a_declined_payment_allows_nothing(authorized):
@@ -184,7 +184,7 @@ def test_whoever_meets_others_tries_again_and_in_the_end_says_so(authorized, mon
 
     assert refused(command(payment, amount=1000)) == "payment_busy"
     assert len(tried) > 5
-    assert books.journal_ids(payment.payment_id) == ["authorization", "capture"]
+    assert books.journal_ids(payment.payment_id) == [AUTHORIZATION, "capture"]
 
 
 def test_a_change_in_between_is_seen_before_the_next_try(authorized, monkeypatch):

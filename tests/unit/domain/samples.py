@@ -62,3 +62,7 @@ def reach(status):
             return lifecycle.open_dispute(approved(), "dsp_1", None, AT)[0]
         case Status.CHARGED_BACK:
             return lifecycle.lose_dispute(reach(Status.DISPUTED), AT)[0]
+
+
+AUTHORIZATION = "authorization#" + "f" * 16
+"""Id of the first journal of a new payment."""

@@ -15,7 +15,7 @@ from payments.lifecycle import (
     Operation,
     Status,
 )
-from tests.unit.domain.samples import AT, DECLINED, approved, new_payment, reach
+from tests.unit.domain.samples import AT, AUTHORIZATION, DECLINED, approved, new_payment, reach
 
 LATER = "2026-11-24T08:00:00.000Z"
 
@@ -90,7 +90,7 @@ class TestDecision:
     def test_an_accepted_charge_is_pending_in_the_books(self):
         journal = lifecycle.authorization_journal(new_payment())
 
-        assert (journal.journal_id, journal.kind, journal.sequence) == ("authorization", Kind.CHARGE, 1)
+        assert (journal.journal_id, journal.kind, journal.sequence) == (AUTHORIZATION, Kind.CHARGE, 1)
         assert {entry.phase for entry in journal.entries} == {Phase.PENDING}
 
     def test_a_declined_charge_fails_for_the_networks_reason_and_releases_its_amount(self):

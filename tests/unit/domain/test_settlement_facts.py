@@ -13,7 +13,7 @@ from payments.journal import Entry, Kind, Phase, Side, reversal, transfer
 from payments.lifecycle import Authorization, Failure
 from payments.records import StoredJournal
 from payments.settlement import Fact, FactKind, facts
-from tests.unit.domain.samples import AT, DECLINED, MERCHANT, approved, new_payment
+from tests.unit.domain.samples import AT, AUTHORIZATION, DECLINED, MERCHANT, approved, new_payment
 from tests.unit.domain.test_replay import lives
 
 PLAN = FeePlan(290, 30, 1500)
@@ -42,7 +42,7 @@ class TestTheLifeOfAPayment:
                 payment_id=payment.payment_id,
                 merchant_id=MERCHANT,
                 shard=payment.shard,
-                journal_id="authorization",
+                journal_id=AUTHORIZATION,
                 kind=FactKind.AUTHORIZATION,
                 movement="",
                 network=None,

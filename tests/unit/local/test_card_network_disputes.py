@@ -17,6 +17,7 @@ AUTHORIZATION = {
     "token": "tok_1",
     "network": "visa",
     "bin": "424242",
+    "request": "0123456789abcdef",
 }
 
 

@@ -19,6 +19,7 @@ AUTHORIZATION = {
     "token": "tok_1",
     "network": "visa",
     "bin": "424242",
+    "request": "0123456789abcdef",
     "exp_month": 12,
     "exp_year": 2031,
 }

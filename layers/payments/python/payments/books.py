@@ -4,30 +4,22 @@ A payment and its journal are written in one transaction, conditional on the sta
 repeated, by a retry or by the other region: the second one finds the first and reports it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pynamodb.attributes import MapAttribute
-from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.update import Action
-from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from payments import clock, records, regions, replay
 from payments.journal import Journal
-from payments.lifecycle import AUTHORIZATION, Payment
+from payments.lifecycle import Payment, authorization_id, withdrawal_id
 from payments.records import PENDING_BUCKETS, StoredJournal
-from payments.tables import JournalItem, PaymentItem, connection
-
-_NO_JOURNAL = JournalItem.journal_id.does_not_exist()
-_ABSENT = PaymentItem.payment_id.does_not_exist()
-_CONDITION_FAILED = "ConditionalCheckFailed"
-_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-_CONFLICT_DELAYS_SECONDS = (0.02, 0.05, 0.1)
-"""Upper ends of the random waits before a transaction that met another one is tried again."""
+from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, plain, read
+from payments.store import Contention as Contention  # what callers of this module are raised
+from payments.tables import JournalItem, PaymentItem
 
 
 class Outcome(StrEnum):
@@ -61,18 +53,14 @@ class CommandRecord:
     at: str
 
 
-class Contention(RuntimeError):
-    """Others wrote the same items at the same time, in every try: nothing was written. Try again."""
-
-
 class ReplicationGap(RuntimeError):
     """Of what was written in one transaction only a part is here yet: tables replicate in no order. Try again."""
 
 
 def find(payment_id: str, consistent: bool = False) -> Payment | None:
     """The payment, or None when there is none."""
-    item = _get(payment_id, consistent)
-    return records.payment_of(_plain(item)) if item else None
+    item = read(payment_id, consistent)
+    return records.payment_of(plain(item)) if item else None
 
 
 def find_all(payment_ids: Iterable[str]) -> dict[str, Payment]:
@@ -80,7 +68,7 @@ def find_all(payment_ids: Iterable[str]) -> dict[str, Payment]:
     found: dict[str, Payment] = {}
     for item in PaymentItem.batch_get(list(payment_ids)):
         with suppress(ValueError, TypeError, KeyError, AttributeError):
-            found[item.payment_id] = records.payment_of(_plain(item))
+            found[item.payment_id] = records.payment_of(plain(item))
     return found
 
 
@@ -110,11 +98,11 @@ def create(payment: Payment, journal: Journal) -> Written:
     """
 
     def write(transaction: TransactWrite) -> None:
-        transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=_ABSENT)
-        transaction.save(PaymentItem(**records.payment_record(payment)), condition=_ABSENT)
-        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+        transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=ABSENT)
+        transaction.save(PaymentItem(**records.payment_record(payment)), condition=ABSENT)
+        transaction.save(journal_item(journal), condition=NO_JOURNAL)
 
-    return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
+    return Written(Outcome.WRITTEN, payment) if commit(write) else _standing(payment)
 
 
 def record_blocked(payment: Payment) -> Written:
@@ -124,10 +112,11 @@ def record_blocked(payment: Payment) -> Written:
     """
 
     def write(transaction: TransactWrite) -> None:
-        transaction.condition_check(JournalItem, payment.payment_id, AUTHORIZATION, condition=_NO_JOURNAL)
-        transaction.save(PaymentItem(**records.payment_record(payment)), condition=_ABSENT)
+        first = authorization_id(payment.fingerprint)
+        transaction.condition_check(JournalItem, payment.payment_id, first, condition=NO_JOURNAL)
+        transaction.save(PaymentItem(**records.payment_record(payment)), condition=ABSENT)
 
-    return Written(Outcome.WRITTEN, payment) if _commit(write) else _standing(payment)
+    return Written(Outcome.WRITTEN, payment) if commit(write) else _standing(payment)
 
 
 def abandon(payment: Payment) -> Written:
@@ -138,10 +127,10 @@ def abandon(payment: Payment) -> Written:
     """
 
     def write(transaction: TransactWrite) -> None:
-        transaction.condition_check(PaymentItem, payment.payment_id, condition=_ABSENT)
+        transaction.condition_check(PaymentItem, payment.payment_id, condition=ABSENT)
         transaction.save(_tombstone(payment))
 
-    return Written(Outcome.ABANDONED, None) if _commit(write) else _standing(payment)
+    return Written(Outcome.ABANDONED, None) if commit(write) else _standing(payment)
 
 
 def step(before: Payment, after: Payment, journal: Journal | None) -> Payment:
@@ -155,9 +144,9 @@ def step(before: Payment, after: Payment, journal: Journal | None) -> Payment:
     def write(transaction: TransactWrite) -> None:
         _change(transaction, before, after)
         if journal:
-            transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+            transaction.save(journal_item(journal), condition=NO_JOURNAL)
 
-    if _commit(write):
+    if commit(write):
         return after
     standing = find(before.payment_id, consistent=True)
     assert standing, "nothing deletes a payment"  # noqa: S101
@@ -177,11 +166,11 @@ def execute(before: Payment, after: Payment, steps: Sequence[Journal], command: 
     def write(transaction: TransactWrite) -> None:
         _change(transaction, before, after)
         for journal in steps:
-            transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
-        transaction.save(_command_item(command, after), condition=_ABSENT)
+            transaction.save(journal_item(journal), condition=NO_JOURNAL)
+        transaction.save(_command_item(command, after), condition=ABSENT)
 
     try:
-        if _commit(write):
+        if commit(write):
             return True
     except Contention:
         return False
@@ -200,17 +189,17 @@ def mend(before: Payment, after: Payment, cause: str) -> bool:
 
     def write(transaction: TransactWrite) -> None:
         _change(transaction, before, after)
-        transaction.save(_mending_item(before, after, cause), condition=_ABSENT)
+        transaction.save(_mending_item(before, after, cause), condition=ABSENT)
 
-    return _commit(write)
+    return commit(write)
 
 
 def command_record(command_id: str) -> CommandRecord | None:
     """What a command came to, or None when it was not carried out (here, yet)."""
-    item = _get(command_id, consistent=True)
+    item = read(command_id, consistent=True)
     if item is None:
         return None
-    found = _plain(item)
+    found = plain(item)
     return CommandRecord(command_id, item.merchant_id, item.fingerprint, found["answer"], item.created_at)
 
 
@@ -218,9 +207,9 @@ def book(journal: Journal) -> Journal:
     """Writes a journal that belongs to no payment; what stands in its place when it was written before."""
 
     def write(transaction: TransactWrite) -> None:
-        transaction.save(_journal_item(journal), condition=_NO_JOURNAL)
+        transaction.save(journal_item(journal), condition=NO_JOURNAL)
 
-    if _commit(write):
+    if commit(write):
         return journal
     (standing,) = (found for found in journals(journal.payment_id) if found.journal_id == journal.journal_id)
     return standing
@@ -234,12 +223,19 @@ def journals(payment_id: str) -> list[Journal]:
 
 def stored_journals(payment_id: str) -> list[StoredJournal]:
     """All journals of the payment as they are stored, unchecked."""
-    return [StoredJournal.of(_plain(item)) for item in JournalItem.query(payment_id, consistent_read=True)]
+    return [StoredJournal.of(plain(item)) for item in JournalItem.query(payment_id, consistent_read=True)]
 
 
 def journal_ids(payment_id: str) -> list[str]:
     """Ids of the payment's journals."""
     return [item.journal_id for item in JournalItem.query(payment_id, consistent_read=True)]
+
+
+def disputed(payment_id: str, fingerprint: str) -> bool:
+    """Whether this request was accepted under a payment id where another one stands, and it is not decided yet which of
+    them is the payment (`conflicts`)."""
+    names = journal_ids(payment_id)
+    return authorization_id(fingerprint) in names and withdrawal_id(fingerprint) not in names
 
 
 def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = False) -> list[tuple[str, str]]:
@@ -256,31 +252,10 @@ def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = Fal
     ]
 
 
-def _commit(write: Callable[[TransactWrite], None]) -> bool:
-    """Commits a transaction; False when one of its conditions failed. A conflict with another one is tried again, a few
-    times, and then is `Contention`."""
-    for delay in (*_CONFLICT_DELAYS_SECONDS, None):
-        try:
-            with TransactWrite(connection=connection()) as transaction:
-                write(transaction)
-        except TransactWriteError as error:
-            codes = {reason.code for reason in error.cancellation_reasons if reason}
-            if _CONDITION_FAILED in codes:
-                return False
-            if not codes & _PASSING:
-                raise
-            if delay is None:
-                raise Contention(", ".join(sorted(codes & _PASSING))) from None
-            clock.pause(delay)
-        else:
-            break
-    return True
-
-
 def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None:
     """The payment's next state, if it is still in the one before."""
     unchanged = (PaymentItem.sequence == before.sequence) & (PaymentItem.updated_at == before.updated_at)
-    unchanged &= PaymentItem.status == str(before.status)
+    unchanged &= (PaymentItem.status == str(before.status)) & (PaymentItem.fingerprint == before.fingerprint)
     if before.review_decision is None and after.review_decision:  # which is no step of the payment
         unchanged &= PaymentItem.review_decision.does_not_exist()
     transaction.update(PaymentItem(before.payment_id), actions=_actions(before, after), condition=unchanged)
@@ -298,8 +273,8 @@ def _actions(before: Payment, after: Payment) -> list[Action]:
 
 
 def _same(payment: Payment, other: Payment) -> bool:
-    """Whether it is the same step: two regions may both have made the next one, each another."""
-    state, others = ((found.status, found.sequence, found.updated_at) for found in (payment, other))
+    """Whether it is the same step of the same request: two regions may both have made the next one, each another."""
+    state, others = ((found.status, found.sequence, found.updated_at, found.fingerprint) for found in (payment, other))
     return state == others
 
 
@@ -307,34 +282,16 @@ def _standing(wanted: Payment) -> Written:
     """What stands where `wanted` could not be written."""
     standing = find(wanted.payment_id, consistent=True)
     if standing is None:
-        if _get(_tombstone_id(wanted), consistent=True):
+        if read(_tombstone_id(wanted), consistent=True):
             return Written(Outcome.ABANDONED, None)
         raise ReplicationGap(wanted.payment_id)
     if standing.attempt == wanted.attempt:
         return Written(Outcome.WRITTEN, standing)
     if standing.fingerprint != wanted.fingerprint:
+        if disputed(wanted.payment_id, wanted.fingerprint):
+            raise ReplicationGap(f"{wanted.payment_id}: two requests were accepted")
         return Written(Outcome.CONFLICT, standing)
     return Written(Outcome.EXISTS, standing)
-
-
-def _get(key: str, consistent: bool) -> PaymentItem | None:
-    try:
-        return PaymentItem.get(key, consistent_read=consistent)
-    except PaymentItem.DoesNotExist:
-        return None
-
-
-def _plain(item: Model) -> dict[str, Any]:
-    """The item's attributes as plain values."""
-    return {name: _plain_value(value) for name, value in item.attribute_values.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, MapAttribute):
-        return {name: _plain_value(inner) for name, inner in value.as_dict().items()}
-    if isinstance(value, list):
-        return [_plain_value(inner) for inner in value]
-    return value
 
 
 def _tombstone_id(payment: Payment) -> str:
@@ -386,7 +343,3 @@ def _mending_item(before: Payment, after: Payment, cause: str) -> PaymentItem:
         created_at=after.updated_at,
         updated_at=after.updated_at,
     )
-
-
-def _journal_item(journal: Journal) -> JournalItem:
-    return JournalItem(**records.journal_record(journal, regions.here()))

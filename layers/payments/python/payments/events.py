@@ -10,13 +10,16 @@ import msgspec
 from payments import identifiers
 from payments.clients import client
 from payments.journal import Journal, Phase
-from payments.lifecycle import DECIDED_SEQUENCE, Payment, Status
+from payments.lifecycle import DECIDED_SEQUENCE, Payment, Status, request_id
 from payments.settings import load
 
 SOURCE = "payments"
 CHARGE_AUTHORIZED = "charge_authorized"
 PAYMENT_COMMAND = "payment_command"
 PAYMENT_RESULT = "payment_result"
+
+CONFLICT = "conflict"
+"""The operation of a `payment_command` that asks which of two requests under the payment's id stands."""
 
 _ENDS = ("#succeeded", "#failed", "")
 """How the ids of an operation's journals end, its last one first."""
@@ -66,6 +69,15 @@ def payment_result(payment: Payment) -> dict[str, Any]:
     decision = Status.FAILED if payment.failure else approved
     event = _event(payment, f"payment.{decision}", DECIDED_SEQUENCE, payment.updated_at)
     return {**event, "data": resource(payment)}
+
+
+def payment_conflict(winner: Payment, loser: Payment, found_at: str) -> dict[str, Any]:
+    """The event that tells a merchant which of two accepted requests under one idempotency key is not charged.
+
+    It is about how the payment came to be, so it has the place of its first step.
+    """
+    event = _event(winner, "payment.conflict", 1, found_at, request_id(loser.fingerprint))
+    return {**event, "data": {**resource(winner), "not_charged": resource(loser)}}
 
 
 def operation_result(payment: Payment, journals: Iterable[Journal], operation_id: str) -> dict[str, Any] | None:

@@ -12,14 +12,17 @@ from payments import accounts
 from payments.fees import NO_FEES, FeePlan
 from payments.journal import Entry, Journal, Kind, Phase, transfer
 
-AUTHORIZATION = "authorization"
-"""Id of a payment's first journal."""
+WITHDRAWN = "#withdrawn"
+"""How the id of the journal ends that takes back a request's authorization, after the id of that."""
 
 CAPTURE, DECLINE = "capture", "void"
 """Ids of the journal that follows the card network's decision: captured at once, or declined."""
 
 DECIDED_SEQUENCE = 2
 """The payment's sequence after the network's decision, which follows nothing but its creation."""
+
+KEY_REUSED = "idempotency_key_reused"
+"""Reason of a withdrawal: another request under the same idempotency key stands."""
 
 EXPIRED = "authorization_expired"
 """Reason of a void that nobody asked for: the authorization was not captured in time."""
@@ -214,10 +217,38 @@ class NotInReview(ValueError):
     """Fraud scoring did not send the payment to review, or it was decided before."""
 
 
+def authorization_id(fingerprint: str) -> str:
+    """Id of the first journal of the payment that a request made; `fingerprint` is the request's.
+
+    Two regions that cannot see each other may accept two requests under one key: each then has a journal of its own.
+    """
+    return f"authorization#{request_id(fingerprint)}"
+
+
+def withdrawal_id(fingerprint: str) -> str:
+    """Id of the journal that takes the authorization of a request back."""
+    return authorization_id(fingerprint) + WITHDRAWN
+
+
+def request_id(fingerprint: str) -> str:
+    """What tells a request from others under the same idempotency key: the first 64 bits of its fingerprint, in hex."""
+    return fingerprint[:16]
+
+
 def authorization_journal(payment: Payment) -> Journal:
     """The journal of an accepted charge: the amount is pending between customer and merchant."""
     reserved = transfer(_payer(payment), _payee(payment), payment.amount, payment.currency, Phase.PENDING)
-    return Journal(payment.payment_id, AUTHORIZATION, Kind.CHARGE, payment.created_at, reserved, payment.sequence)
+    journal_id = authorization_id(payment.fingerprint)
+    return Journal(payment.payment_id, journal_id, Kind.CHARGE, payment.created_at, reserved, payment.sequence)
+
+
+def withdrawal_journal(payment: Payment, at: str) -> Journal:
+    """The journal that takes back what a request reserved, because another one under the same key stands.
+
+    It is no step of the payment that stands, and so has the place of the first one.
+    """
+    released = _released(payment, payment.amount)
+    return Journal(payment.payment_id, withdrawal_id(payment.fingerprint), Kind.VOID, at, released, 1, KEY_REUSED)
 
 
 def decide(payment: Payment, answer: Authorization, at: str) -> tuple[Payment, Journal | None]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from payments.journal import Entry, Journal, Kind, Phase
-from payments.lifecycle import CAPTURE, DECLINE, Dispute, Failure, Operation, Payment, Status, status_of
+from payments.lifecycle import CAPTURE, DECLINE, WITHDRAWN, Dispute, Failure, Operation, Payment, Status, status_of
 
 
 @dataclass(slots=True)
@@ -113,6 +113,8 @@ def _count(found: Replayed, journal: Journal, entry: Entry) -> None:
             found.released += amount
             captured = found.operations.get(name, Operation(name, "capture"))
             found.operations[name] = replace(captured, released=amount)
+        case Kind.VOID, Phase.VOID_PENDING if name.endswith(WITHDRAWN):
+            found.amount -= amount
         case Kind.VOID, Phase.VOID_PENDING:
             found.released += amount
             if name == DECLINE:

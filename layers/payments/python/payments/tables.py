@@ -64,7 +64,8 @@ class MerchantIndex(GlobalSecondaryIndex["PaymentItem"]):
 
 
 class ReviewIndex(GlobalSecondaryIndex["PaymentItem"]):
-    """Payments that operators are to review, in the order of their creation, in buckets."""
+    """Payments that operators are to review, in the order of their creation, and conflicts, open and resolved, in that
+    of their discovery; in buckets."""
 
     class Meta:
         index_name = "review"
@@ -76,7 +77,8 @@ class ReviewIndex(GlobalSecondaryIndex["PaymentItem"]):
 
 class PaymentItem(Model):
     """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt; or,
-    under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>`, a repair."""
+    under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>`, a repair; or,
+    under `<payment_id>#conflict`, two requests that were accepted under its id, and behind it who has seen to that."""
 
     class Meta(ModelConnection):
         table_name = _names.payments_table
@@ -113,6 +115,7 @@ class PaymentItem(Model):
     outstanding: ListAttribute[dict[str, Any]] = ListAttribute(null=True)
     answer: MapAttribute[str, Any] = MapAttribute(null=True)
     mending: MapAttribute[str, Any] = MapAttribute(null=True)
+    conflict: MapAttribute[str, Any] = MapAttribute(null=True)
     created_at = UnicodeAttribute()
     updated_at = UnicodeAttribute()
     sequence = NumberAttribute(null=True)
