@@ -65,6 +65,7 @@ def simulated(session: Session, network: NetworkSession) -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         (clock, "utc", lambda: START + timedelta(seconds=hub.now + session.here().skew)),
         (clock, "monotonic", lambda: hub.now + 1000),
+        (clock, "wait", hub.sleep),
         (clock, "pause", lambda longest: hub.sleep(random.uniform(0, longest))),
         (clients, "_session", lambda: session),
         (pynamodb.connection.base.Connection, "client", property(lambda _: clients.client("dynamodb"))),
