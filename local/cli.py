@@ -14,6 +14,8 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import (
+    chaos_commands,
+    dial_commands,
     discrepancy_commands,
     fraud_commands,
     ledger_commands,
@@ -38,8 +40,14 @@ app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(discrepancy_commands.app, name="discrepancies")
 app.add_typer(fraud_commands.app, name="fraud")
 app.add_typer(review_commands.app, name="reviews")
+app.command()(dial_commands.dial)
+app.command()(dial_commands.lag)
+app.command()(chaos_commands.chaos)
 app.command()(settle_commands.settle)
 app.command()(reconcile_commands.reconcile)
+
+for command in (dial_commands.cut, dial_commands.mend, dial_commands.start):
+    region_app.command()(command)
 
 RegionName = Annotated[str, typer.Argument(metavar="NAME", help=" or ".join(REGIONS))]
 
@@ -164,24 +172,22 @@ def logs(
 @region_app.command()
 def freeze(name: RegionName) -> None:
     """Stop a region's emulator in its tracks (SIGSTOP)."""
-    _signal(name, signal.SIGSTOP)
+    with _failures():
+        platform.signal_region(_settings(), _region(name), signal.SIGSTOP)
 
 
 @region_app.command()
 def thaw(name: RegionName) -> None:
     """Let a frozen region go on (SIGCONT)."""
-    _signal(name, signal.SIGCONT)
+    with _failures():
+        platform.thaw(_settings(), _region(name))
 
 
 @region_app.command()
 def kill(name: RegionName) -> None:
-    """Kill a region's emulator for good (SIGKILL); its state is lost."""
-    _signal(name, signal.SIGKILL)
-
-
-def _signal(name: str, number: signal.Signals) -> None:
+    """Kill a region's emulator (SIGKILL); its state is lost, `start` makes it anew."""
     with _failures():
-        platform.signal_region(_settings(), _region(name), number)
+        platform.signal_region(_settings(), _region(name), signal.SIGKILL)
 
 
 def _card(number: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Run:
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int | None
     ) -> None:
-        """Start a process in a group of its own, with its output in this file, and record it."""
+        """Start a process in a group of its own, with its output in this file, and record it in place of a dead one."""
         with log.open("ab") as output:
             started = subprocess.Popen(
                 command,
@@ -77,6 +77,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.processes = [process for process in self.processes if process.name != name or process.alive()]
         self.processes.append(Process(name, started.pid, born(started.pid) or "", port))
         self.save()
 
