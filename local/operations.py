@@ -61,6 +61,10 @@ class Operations:
         nothing again. Raises `Refused`."""
         return self._send("POST", f"/fraud/models/{path}", body={"champion": champion, "reason": reason}, key=key)
 
+    def move(self, region: str, action: str, reason: str, key: str) -> Item:
+        """`fail` a region or `restore` it; the same key again does nothing again. Raises `Refused`."""
+        return self._send("POST", f"/regions/{region}/{action}", body={"reason": reason}, key=key)
+
     def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Item]:
         asked = {name: value for name, value in filters.items() if value is not None}
         cursor: Item = {}
