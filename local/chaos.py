@@ -150,7 +150,7 @@ def redrive(at: Settings, region: str) -> int:
 
 
 def play(at: Settings, endpoints: dict[str, Any], seed_: int, seconds: float, tell: Tell) -> list[Verdict]:
-    """A whole run of this seed: `seconds` of load and faults, then the audit, which finds what does not come to rest."""
+    """A whole run of this seed: `seconds` of load and faults, then the audit; it finds what has not come to rest."""
     load, weather, watch = load_on(at, endpoints, seed_), Weather(at, endpoints, tell), Watch(at)
     watch.start()
     load.start(CUSTOMERS)

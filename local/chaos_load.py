@@ -41,12 +41,19 @@ class Shop:
 
 @dataclass(frozen=True)
 class Told:
-    """An answer, or that there was none (status 0), and when it came: seconds since the run began."""
+    """An answer, or that there was none (status 0); when it was asked for, and came: seconds since the run began."""
 
+    asked: float
     at: float
     status: int
     body: Mapping[str, Any]
     served_by: str = ""
+    at_edge: bool = True
+
+    @property
+    def astray(self) -> bool:
+        """Whether no region answered: the edge sent it to one that did not."""
+        return not self.served_by and (self.status == 0 or self.status >= 500)
 
     @property
     def final(self) -> bool:
@@ -179,11 +186,11 @@ class Load:
         return None
 
     def _try(self, request: Request, address: str) -> Told:
-        client = self.client(request.shop, address)
+        client, asked = self.client(request.shop, address), self.now()
         answer = self._quietly(lambda: client.post(request.path, request.key, request.body))
         if answer is None:
-            return Told(self.now(), 0, {})
-        return Told(self.now(), answer.status, answer.body, answer.served_by)
+            return Told(asked, self.now(), 0, {}, at_edge=address == self.edge)
+        return Told(asked, self.now(), answer.status, answer.body, answer.served_by, address == self.edge)
 
     @staticmethod
     def _quietly(ask: Callable[[], Answer]) -> Answer | None:

@@ -112,6 +112,12 @@ def thaw(at: Settings, region: str) -> None:
     emulator.signal_group(signal.SIGCONT)
 
 
+def workers(at: Settings, region: str, function: str) -> list[int]:
+    """The processes that run a function of a region now (none where there is no /proc). Raises `NotRunning`."""
+    wanted = {f"AWS_LAMBDA_FUNCTION_NAME={function}".encode(), f"AWS_REGION={region}".encode()}
+    return [pid for pid in processes.carrying(running(at).run_id) if wanted <= processes.environment(pid)]
+
+
 def start_region(at: Settings, region: str, progress: Progress) -> None:
     """Start a region that was killed: a new emulator, tables filled from the other region, then all that works on them.
 

@@ -164,9 +164,16 @@ def carrying(run_id: str) -> Iterable[int]:
     """Processes, our own excepted, whose environment has this run id (none where there is no /proc)."""
     needle = f"{RUN_VARIABLE}={run_id}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if needle in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
-                yield int(entry.name)
+        if int(entry.name) != os.getpid() and needle in environment(int(entry.name)):
+            yield int(entry.name)
+
+
+def environment(pid: int) -> set[bytes]:
+    """The variables a process was started with, `NAME=value`; none of one that is not ours, or gone."""
+    try:
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return set()
 
 
 def service_environment(at: Settings) -> dict[str, str]:
