@@ -10,7 +10,7 @@ def build(app: App) -> App:
     """Fill an app with the deployment that its context describes. Raises config.ConfigError if there is none."""
     config = read(app.node.try_get_context)
     for region in REGIONS:
-        PlatformStage(app, region, config=config)
+        PlatformStage(app, region, config=config.seen_from(region))
     if config.domain and not config.vault_base_only:
         GlobalStage(app, "global", config=config, domain=config.domain)
     Tags.of(app).add("application", "payments")

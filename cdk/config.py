@@ -11,6 +11,7 @@ Context values (``cdk synth --context name=value``):
 - ``cloudhsm_client``, ``cloudhsm_restored_group``: what docs/cloudhsm.md brings forth, required in production
 - ``vault_base_only``: nothing but the vault's keys, tables, network and HSM cluster; needs none of the above
 - ``peers``: JSON object, every region to the endpoint URL of its AWS API, ``""`` for AWS itself
+- ``links``: the same as functions of the other region reach it, where that is another one (locally: local/link.py)
 - ``raw_cards_allowed``: may a charge carry a raw card number (default: only locally)
 - ``domain``, ``hosted_zone_id``: the name of the merchants' API, and the zone in Route 53 that it lies in; none by
   default. ``default_endpoint=false`` then switches off the names that API Gateway gives
@@ -25,7 +26,7 @@ Context values (``cdk synth --context name=value``):
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cdk import domain, key_store
@@ -157,11 +158,14 @@ class Config:
     vault_base_only: bool
     """No more than the vault's keys, tables, network and cluster: what must be there before there is an HSM."""
     peers: dict[str, str]
+    links: dict[str, str]
     raw_cards_allowed: bool
     domain: Domain | None
     """Where merchants find the API; None: under the names that API Gateway gives, one a region, and no failover."""
     alarm_email: str | None
 
+    fixed_api_ids: bool
+    """An API made anew has the address of the one before."""
     global_tables: bool
     """DynamoDB replicates between the regions. If not, each region makes every table for itself."""
     retain_data: bool
@@ -250,6 +254,12 @@ class Config:
         """Value of the setting ``REGIONS``."""
         return json.dumps(self.peers, sort_keys=True)
 
+    def seen_from(self, region: str) -> "Config":
+        """The deployment as this region's functions reach its regions."""
+        return replace(
+            self, peers={name: url if name == region else self.links[name] for name, url in self.peers.items()}
+        )
+
     def defines_global_tables(self, region: str) -> bool:
         """Whether the data and vault stacks of this region create the global tables."""
         return not self.global_tables or region == self.owner_region
@@ -291,6 +301,7 @@ def read(context: Context) -> Config:
         raise ConfigError(f"environment must be local or production, not {environment!r}")
     local = environment == "local"
     base_only = flag(context, "vault_base_only", default=False)
+    peers = by_region(context, "peers", REGIONS) or dict.fromkeys(REGIONS, "")
     return Config(
         environment=environment,
         account=LOCAL_ACCOUNT if local else context("account") or _required_account(),
@@ -298,10 +309,12 @@ def read(context: Context) -> Config:
         key_store=_key_store(context, local, base_only),
         cloudhsm=None if local else key_store.read_cloudhsm(context, REGIONS, complete=not base_only),
         vault_base_only=base_only,
-        peers=by_region(context, "peers", REGIONS) or dict.fromkeys(REGIONS, ""),
+        peers=peers,
+        links=by_region(context, "links", REGIONS) or peers,
         raw_cards_allowed=flag(context, "raw_cards_allowed", default=local),
         domain=domain.read_local(context) if local else domain.read_production(context),
         alarm_email=context("alarm_email"),
+        fixed_api_ids=local,  # a region that was killed is deployed again into a new emulator
         global_tables=not local,  # an emulator knows one region; local/replication.py carries items across
         retain_data=not local,
         guards_history=not local,  # the emulators' CloudFormation knows no such policies

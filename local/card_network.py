@@ -2,7 +2,8 @@
 
 Idempotent on `network_ref` and `operation_ref`. The last two digits of the amount decide (`card_network_book`). An
 authorization of …68 and an operation of …67 are recorded and accepted, and then not answered, whenever they are asked
-for, so that only a `GET` tells. Every request is kept in `card-network.sqlite` under the home directory.
+for, so that only a `GET` tells. Latency, and requests that are never answered, are dials (`dials.py`). Every request
+that was decided is kept in `card-network.sqlite` under the home directory.
 
 What the network itself begins is asked for by whoever plays it: disputes by `POST /disputes`, and by `POST
 /settlements` the files of what is not settled yet, one per network, which `GET /settlements/{reference}?layout=1` then
@@ -17,13 +18,14 @@ from datetime import date
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from local import settlement_export
 from local.card_network_book import Book, ReferenceReused, Refused
 from local.card_network_cycles import Cycles
+from local.dials import DialFile, Dials, Reader
 from local.serving import NotJson, json_object, refusal, server
 from local.settings import Settings, settings
 
@@ -47,21 +49,21 @@ def card_data_in(value: Any) -> bool:
     return bool(_CARD_NUMBER.fullmatch(text)) and _luhn(re.sub(r"[ -]", "", text))
 
 
-def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
+def create_app(book: Book, dials: Reader) -> Starlette:
     """The network's HTTP API over this record."""
 
     async def authorize(request: Request) -> Response:
         order = await _order(request, _problem)
         if isinstance(order, Response):
             return order
-        await asyncio.sleep(random.uniform(*latency_ms) / 1000)
+        lost = await _travel(request, dials())
         try:
             held = book.authorize(order)
         except ReferenceReused:
             return refusal(
                 409, "network_ref_reused", "this network_ref was used with another amount, currency or request"
             )
-        if order["amount"] % 100 == NO_ANSWER:
+        if lost or order["amount"] % 100 == NO_ANSWER:
             await _hang(request)
         return JSONResponse(_answer(held))
 
@@ -69,14 +71,14 @@ def create_app(book: Book, latency_ms: tuple[int, int]) -> Starlette:
         order = await _order(request, _operation_problem)
         if isinstance(order, Response):
             return order
-        await asyncio.sleep(random.uniform(*latency_ms) / 1000)
+        lost = await _travel(request, dials())
         try:
             held = book.operate(order)
         except ReferenceReused:
             return refusal(409, "operation_ref_reused", "this operation_ref was used with another content")
         except Refused as reason:
             return refusal(422, "operation_refused", str(reason))
-        if order["amount"] % 100 == NO_ANSWER_TO_OPERATION:
+        if lost or order["amount"] % 100 == NO_ANSWER_TO_OPERATION:
             await _hang(request)
         return JSONResponse(_operation_answer(held))
 
@@ -207,6 +209,18 @@ def _luhn(digits: str) -> bool:
     return 13 <= len(digits) <= 19 and sum(number - 9 * (number > 9) for number in doubled) % 10 == 0
 
 
+async def _travel(request: Request, dials: Dials) -> bool:
+    """Takes as long as the dials say; whether the answer is lost. A request that is lost itself never arrives: raises
+    `ClientDisconnect` when its sender has given up."""
+    await asyncio.sleep(random.uniform(*dials.card_network_latency_ms) / 1000)
+    if random.random() >= dials.card_network_drop_rate:
+        return False
+    if random.random() < 0.5:
+        return True
+    await _hang(request)
+    raise ClientDisconnect
+
+
 async def _hang(request: Request) -> None:
     for _ in range(_HANG_SECONDS):
         if await request.is_disconnected():
@@ -216,7 +230,7 @@ async def _hang(request: Request) -> None:
 
 def main(at: Settings) -> None:
     """Serve until told to stop."""
-    app = create_app(Book(at.path("card-network.sqlite")), at.card_network_latency_ms)
+    app = create_app(Book(at.path("card-network.sqlite")), DialFile(at))
     server(app, at.card_network_port).run()
 
 

@@ -14,7 +14,9 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import (
+    chaos_commands,
     conflict_commands,
+    dial_commands,
     discrepancy_commands,
     fraud_commands,
     ledger_commands,
@@ -40,8 +42,14 @@ app.add_typer(discrepancy_commands.app, name="discrepancies")
 app.add_typer(fraud_commands.app, name="fraud")
 app.add_typer(review_commands.app, name="reviews")
 app.add_typer(conflict_commands.app, name="conflicts")
+app.command()(dial_commands.dial)
+app.command()(dial_commands.lag)
+app.command()(chaos_commands.chaos)
 app.command()(settle_commands.settle)
 app.command()(reconcile_commands.reconcile)
+
+for command in (dial_commands.cut, dial_commands.mend, dial_commands.start):
+    region_commands.app.command()(command)
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """A client of the merchants' API, and of the stand-ins beside it."""
 
-import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import Any, TypeVar
 
 import httpx
@@ -33,16 +33,20 @@ class Answer:
 class Client:
     """One merchant's access to one address of the API."""
 
-    def __init__(self, url: str, api_key: str):
+    def __init__(self, url: str, api_key: str, timeout: float = _TIMEOUT):
         headers = {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def charge(self, amount: int = 4200, currency: str = "USD", key: str | None = None, **fields: Any) -> Answer:
         """Charge a card: the test card unless a `card`, `sealed_card` or `token` is given. A new key unless one is."""
         if not {"card", "sealed_card", "token"} & fields.keys():
             fields["card"] = TEST_CARD
         body = {"amount": amount, "currency": currency, **fields}
-        return self._send("POST", "/api/v1/payments/charge", {"Idempotency-Key": key or new_key()}, body)
+        return self.post("/api/v1/payments/charge", key or new_key(), body)
+
+    def post(self, path: str, key: str, body: Mapping[str, Any]) -> Answer:
+        """Whatever may be asked for under an idempotency key."""
+        return self._send("POST", path, {"Idempotency-Key": key}, body)
 
     def payment(self, payment_id: str) -> Answer:
         """A payment as this address shows it."""
@@ -99,8 +103,7 @@ class Client:
         return until(decided, seconds, f"the decision on {payment_id}")
 
     def _command(self, payment_id: str, name: str, key: str | None, body: dict[str, Any]) -> Answer:
-        headers = {"Idempotency-Key": key or new_key()}
-        return self._send("POST", f"/api/v1/payments/{payment_id}/{name}", headers, body)
+        return self.post(f"/api/v1/payments/{payment_id}/{name}", key or new_key(), body)
 
     def _send(
         self,
@@ -149,9 +152,9 @@ def new_key() -> str:
     return f"key-{uuid.uuid4()}"
 
 
-def new_card_number() -> str:
+def new_card_number(chance: Random | None = None) -> str:
     """A random number in a Visa test range, valid by the Luhn check (ISO/IEC 7812-1, annex B)."""
-    body = "400000" + f"{secrets.randbelow(10**9):09d}"
+    body = "400000" + f"{(chance or SystemRandom()).randrange(10**9):09d}"
     doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(body))]
     total = sum(number - 9 * (number > 9) for number in doubled)
     return f"{body}{-total % 10}"

@@ -151,6 +151,13 @@ class Copies:
         """Whether the region differs from the winner in this item."""
         return self._lacks(self._item(key), region)
 
+    def emptied(self, region: str) -> list[str]:
+        """The region's table was made anew and holds nothing. Returns the keys of everything it now lacks."""
+        for item in self._items.values():
+            item.places[region] = _Place()
+        self._awaiting[region].clear()
+        return self.lacking(region)
+
     def end_period(self, region: str) -> None:
         """The region has answered without fault for a while: echoes awaited since before the last period never come.
 

@@ -24,6 +24,7 @@ from local.settings import ACCOUNT, REGIONS, ROOT, Settings
 API_STACK = "payments-api"
 OPERATIONS_STACK = "payments-operations"
 API_STAGE = "live"
+_TABLE_STACKS = ("data", "vault-base")
 _SOURCES = ("cdk", "functions", "layers", "statemachines", "models", "cdk.json", "package-lock.json", "requirements")
 _IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules"}
 _NODE = ROOT / "node_modules" / ".bin"
@@ -55,6 +56,7 @@ def synthesize(at: Settings, run: Run) -> bool:
         "key_store": at.key_store,
         "peers": json.dumps({region: at.aws_url(region) for region in REGIONS}, sort_keys=True),
         "health_urls": json.dumps({region: f"{at.gateway_url(region)}/health" for region in REGIONS}, sort_keys=True),
+        "links": json.dumps({region: at.link_url(region) for region in REGIONS}, sort_keys=True),
     }
     mark, wanted = at.path("cdk.out", "synthesized"), fingerprint(context)
     if mark.exists() and mark.read_text() == wanted:
@@ -72,15 +74,19 @@ def synthesize(at: Settings, run: Run) -> bool:
 def bootstrap(at: Settings, run: Run, region: str) -> None:
     """Prepare a region for deployments."""
     nowhere = at.path("tmp", f"bootstrap-{region}")  # without a cdk.json, so that the CLI does not synthesize for it
-    nowhere.mkdir(parents=True)
+    nowhere.mkdir(parents=True, exist_ok=True)
     _cdk(at, run, f"bootstrap-{region}", region, ["bootstrap", f"aws://{ACCOUNT}/{region}"], nowhere)
+
+
+def deploy_tables(at: Settings, run: Run, region: str) -> None:
+    """Deploy the global tables of a region, and nothing that reads them or answers a merchant."""
+    _deploy(at, run, region, *(f"{region}/{stack}" for stack in _TABLE_STACKS))
 
 
 def deploy_region(at: Settings, run: Run, region: str) -> None:
     """Deploy every stack of a region."""
     copy = str(at.path("cdk.out", region))
-    options = ["--require-approval", "never", "--concurrency", "4", "--method", "direct", "--output", copy]
-    _cdk(at, run, f"deploy-{region}", region, ["deploy", "--app", copy, *options, f"{region}/*"])
+    _deploy(at, run, region, f"{region}/*")
     lock_buckets(aws(at, "s3", region), Path(copy), region)
 
 
@@ -110,6 +116,12 @@ def aws(at: Settings, service: str, region: str, read_timeout: int = 60) -> Any:
         aws_secret_access_key="test",
         config=Config(connect_timeout=2, read_timeout=read_timeout, retries={"total_max_attempts": 1}),
     )
+
+
+def _deploy(at: Settings, run: Run, region: str, *stacks: str) -> None:
+    copy = str(at.path("cdk.out", region))
+    options = ["--require-approval", "never", "--concurrency", "4", "--method", "direct", "--output", copy]
+    _cdk(at, run, f"deploy-{region}", region, ["deploy", "--app", copy, *options, *stacks])
 
 
 def fingerprint(context: dict[str, str]) -> str:

@@ -1,8 +1,10 @@
 """One AWS emulator (MiniStack) per region, each a process of its own, so that a region can be frozen or killed."""
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
@@ -25,31 +27,37 @@ class NotReady(Exception):
 def start(at: Settings, run: Run) -> None:
     """Start the emulator of every region; `wait` says when they are ready."""
     for region in REGIONS:
-        scratch = at.path("tmp", region)
-        scratch.mkdir(parents=True, exist_ok=True)
-        environment = _kept(at) | {
-            "MINISTACK_REGION": region,
-            "GATEWAY_PORT": str(at.emulator_port(region)),
-            "BIND_HOST": HOST,
-            "LOG_LEVEL": "WARNING",
-            "PERSIST_STATE": "0",
-            "STATE_DIR": str(scratch / "state"),
-            "S3_DATA_DIR": str(scratch / "s3"),
-            "TMPDIR": str(scratch),
-            "SFN_WAIT_SCALE": _WAIT_SCALE,
-            "AUTH": str(at.enforce_iam).lower(),
-            "IOT_MTLS_ENABLED": "0",
-            "SFTP_ENABLED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [sys.executable, "-m", "ministack"]
-        run.start(name(region), command, environment, log_of(at, name(region)), at.emulator_port(region))
+        start_region(at, run, region)
 
 
-def wait(at: Settings, run: Run) -> None:
-    """Wait until every emulator answers. Raises `NotReady`, naming the region."""
+def start_region(at: Settings, run: Run, region: str) -> None:
+    """Start the emulator of one region, with nothing in it."""
+    scratch = at.path("tmp", region)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    environment = _kept(at) | {
+        "MINISTACK_REGION": region,
+        "GATEWAY_PORT": str(at.emulator_port(region)),
+        "BIND_HOST": HOST,
+        "LOG_LEVEL": "WARNING",
+        "PERSIST_STATE": "0",
+        "STATE_DIR": str(scratch / "state"),
+        "S3_DATA_DIR": str(scratch / "s3"),
+        "TMPDIR": str(scratch),
+        "SFN_WAIT_SCALE": _WAIT_SCALE,
+        "AUTH": str(at.enforce_iam).lower(),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "ministack"]
+    run.start(name(region), command, environment, log_of(at, name(region)), at.emulator_port(region))
+
+
+def wait(at: Settings, run: Run, regions: Iterable[str] = REGIONS) -> None:
+    """Wait until the emulators of these regions answer. Raises `NotReady`, naming the region."""
     deadline = time.monotonic() + _READY_SECONDS
-    for region in REGIONS:
+    for region in regions:
         while not _answers(at.aws_url(region)):
             process = run.find(name(region))
             if process is None or not process.alive() or time.monotonic() > deadline:

@@ -2,19 +2,23 @@
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from local import deploy, emulators, ports, processes, seed, softhsm, warm
+from local.client import TimedOut, until
 from local.processes import Run
 from local.settings import REGIONS, Settings
 
 _SERVICE_SECONDS = 15
+_THAW_SECONDS = 5
+_REFILL_SECONDS = 120
 _KEPT = {"cdk.out", "lock"}
 """What survives a stop: the synthesized app with its zipped assets, which makes the next start fast."""
 
@@ -95,6 +99,61 @@ def signal_region(at: Settings, region: str, number: signal.Signals) -> None:
         raise NotRunning(f"{region} is not running")
 
 
+def thaw(at: Settings, region: str) -> None:
+    """Let a frozen region go on, its functions last: the tables that AWS would keep strongly consistent are brought up
+    to date before. Raises `NotRunning`."""
+    emulator = running(at).find(emulators.name(region))
+    if emulator is None or not emulator.alive():
+        raise NotRunning(f"{region} is not running")
+    begun = time.time()
+    os.kill(emulator.pid, signal.SIGCONT)
+    with suppress(TimedOut):
+        until(lambda: replicated(at, region, since=begun, witnessed=True), _THAW_SECONDS, "")
+    emulator.signal_group(signal.SIGCONT)
+
+
+def workers(at: Settings, region: str, function: str) -> list[int]:
+    """The processes that run a function of a region now (none where there is no /proc). Raises `NotRunning`."""
+    wanted = {f"AWS_LAMBDA_FUNCTION_NAME={function}".encode(), f"AWS_REGION={region}".encode()}
+    return [pid for pid in processes.carrying(running(at).run_id) if wanted <= processes.environment(pid)]
+
+
+def start_region(at: Settings, region: str, progress: Progress) -> None:
+    """Start a region that was killed: a new emulator, tables filled from the other region, then all that works on them.
+
+    What only the killed region had is not there any more. Raises `NotRunning`, `AlreadyRunning` when the region runs,
+    or `StartFailed`.
+    """
+    run, begun = running(at), time.time()
+    emulator = run.find(emulators.name(region))
+    if emulator and emulator.alive():
+        raise AlreadyRunning(f"{region} runs; only one that was killed can be started")
+    try:
+        progress("Starting the AWS emulator")
+        emulators.start_region(at, run, region)
+        emulators.wait(at, run, (region,))
+        progress("Deploying the tables")
+        deploy.bootstrap(at, run, region)
+        deploy.deploy_tables(at, run, region)
+        progress("Filling them from the other region")
+        until(lambda: replicated(at, region, since=begun), _REFILL_SECONDS, f"{region} to be filled")
+        progress("Deploying everything else")
+        deploy.deploy_region(at, run, region)
+    except Exception as error:
+        raise _explained(at, error) from error
+
+
+def replicated(at: Settings, region: str, since: float, witnessed: bool = False) -> bool:
+    """Whether the region answers, and lacks nothing that replication has seen, by what was noted after `since`."""
+    try:
+        file = at.path("replication.json")
+        noted = json.loads(file.read_text())
+        mine = noted["witnessed"] if witnessed else noted
+        return file.stat().st_mtime > since and mine["answering"][region] and not mine["pending"][region]
+    except FileNotFoundError:
+        return False
+
+
 def _start(at: Settings, run: Run, progress: Progress) -> None:
     if at.softhsm_library:
         softhsm.prepare(at.softhsm_library, at.softhsm_directory)
@@ -108,6 +167,7 @@ def _start(at: Settings, run: Run, progress: Progress) -> None:
     at.path("apis.json").write_text(json.dumps(bases))
     progress("Starting replication and the edge")
     emulators.start_service(at, run, "replication")
+    emulators.start_service(at, run, "link", at.link_port(REGIONS[-1]))
     emulators.start_service(at, run, "edge", at.edge_port)
     _await_services(at, run)
     progress("Making keys and a merchant")

@@ -66,7 +66,7 @@ class Run:
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, port: int | None
     ) -> None:
-        """Start a process in a group of its own, with its output in this file, and record it."""
+        """Start a process in a group of its own, with its output in this file, and record it in place of a dead one."""
         with log.open("ab") as output:
             started = subprocess.Popen(
                 command,
@@ -77,6 +77,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.processes = [process for process in self.processes if process.name != name or process.alive()]
         self.processes.append(Process(name, started.pid, born(started.pid) or "", port))
         self.save()
 
@@ -163,9 +164,16 @@ def carrying(run_id: str) -> Iterable[int]:
     """Processes, our own excepted, whose environment has this run id (none where there is no /proc)."""
     needle = f"{RUN_VARIABLE}={run_id}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if needle in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
-                yield int(entry.name)
+        if int(entry.name) != os.getpid() and needle in environment(int(entry.name)):
+            yield int(entry.name)
+
+
+def environment(pid: int) -> set[bytes]:
+    """The variables a process was started with, `NAME=value`; none of one that is not ours, or gone."""
+    try:
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return set()
 
 
 def service_environment(at: Settings) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """`payments region …`: which region writes for what, failing and restoring one, and breaking one of the local cloud."""
 
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import httpx
@@ -62,19 +63,22 @@ def restore(name: Name, reason: Reason, key: Key = None, region: Via = None, in_
 @app.command()
 def freeze(name: Name) -> None:
     """Stop a region's emulator in its tracks (SIGSTOP)."""
-    _signal(name, signal.SIGSTOP)
+    with _of(name) as region:
+        platform.signal_region(settings(), region, signal.SIGSTOP)
 
 
 @app.command()
 def thaw(name: Name) -> None:
     """Let a frozen region go on (SIGCONT)."""
-    _signal(name, signal.SIGCONT)
+    with _of(name) as region:
+        platform.thaw(settings(), region)
 
 
 @app.command()
 def kill(name: Name) -> None:
-    """Kill a region's emulator for good (SIGKILL); its state is lost."""
-    _signal(name, signal.SIGKILL)
+    """Kill a region's emulator (SIGKILL); its state is lost, `start` makes it anew."""
+    with _of(name) as region:
+        platform.signal_region(settings(), region, signal.SIGKILL)
 
 
 def _move(name: str, action: str, reason: str, key: str | None, region: str | None, in_aws: bool) -> None:
@@ -111,12 +115,13 @@ def _sign(sign: dict[str, Any] | None) -> str:
     return f"{sign['age_seconds']} s ago" + ("" if sign["well"] else ", not well")
 
 
-def _signal(name: str, number: signal.Signals) -> None:
-    """Signals a region's emulator. What can go wrong is told in a sentence."""
+@contextmanager
+def _of(name: str) -> Iterator[str]:
+    """A region of the local cloud. What can go wrong with it is told in a sentence."""
     if name not in REGIONS:
         raise typer.BadParameter(f"{name}: must be {' or '.join(REGIONS)}")
     try:
-        platform.signal_region(settings(), name, number)
+        yield name
     except platform.NotRunning as error:
         console.print(str(error), markup=False)
         raise typer.Exit(1) from None

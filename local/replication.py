@@ -2,14 +2,15 @@
 
 Per region one thread reads the streams of the global tables and one applies what the region lacks, so that a region
 that is frozen or gone holds up nobody else; it catches up when it answers again. What converges, and why, is in
-`convergence.py`. The lag is `PAYMENTS_REPLICATION_LAG_MS`, or whatever number the file `replication-lag-ms` in the home
-directory holds. Two simplifications against AWS: `shards` replicates like the others (on AWS it is strongly
-consistent), and a region that comes back empty is not refilled.
+`convergence.py`. Lag and cut are dials (`dials.py`); streams are read also while the regions are cut off, so what a
+region wrote before it is killed is not lost with it. `shards`, which in AWS is strongly consistent with a witness in a
+third region, has a replicator of its own, without lag, that no cut concerns.
 """
 
 import heapq
 import json
 import logging
+import random
 import signal
 import sys
 import threading
@@ -18,9 +19,9 @@ from collections import Counter
 from typing import Any
 
 from local.convergence import Change, Copies, Version
+from local.dials import AT_ONCE, DialFile, Dials, Reader
 from local.dynamo import Dynamo, NoAnswer, NotReached, Refused
-from local.lag import Lag
-from local.settings import GLOBAL_TABLES, REGIONS, Settings, settings
+from local.settings import GLOBAL_TABLES, REGIONS, WITNESSED_TABLES, Settings, settings
 
 log = logging.getLogger("replication")
 
@@ -29,6 +30,8 @@ _RETRY = 0.03
 _UNREACHABLE_RETRY = 0.25
 _PERIOD = 10.0
 """How long a region must have answered before writes of ours it never showed are written off."""
+_SHUFFLED = 3600.0
+"""Seconds among which what was written during a cut is spread when it is delivered: it comes in any order."""
 _BLIND_AFTER = 20
 """Refused comparisons in a row (with the stream read in between) after which a change is written without comparing."""
 _ITERATOR_LOST = ("ExpiredIteratorException", "TrimmedDataAccessException", "ResourceNotFoundException")
@@ -37,8 +40,8 @@ _ITERATOR_LOST = ("ExpiredIteratorException", "TrimmedDataAccessException", "Res
 class Replicator:
     """What all threads share: the state of every table and, per region, a queue of items it lacks."""
 
-    def __init__(self, regions: dict[str, Dynamo], lag: Lag, tables: tuple[str, ...] = GLOBAL_TABLES):
-        self.regions, self.tables, self.lag = regions, tables, lag
+    def __init__(self, regions: dict[str, Dynamo], dials: Reader, tables: tuple[str, ...] = GLOBAL_TABLES):
+        self.regions, self.tables, self.dials = regions, tables, dials
         self.copies = {table: Copies(regions) for table in tables}
         self.changed = threading.Condition()
         self.queues: dict[str, list[tuple[float, str, str]]] = {region: [] for region in regions}
@@ -60,7 +63,7 @@ class Replicator:
             pending = {region: len(queue) for region, queue in self.queues.items()}
         answering = {region: since is not None for region, since in self.answering.items()}
         applied = dict(self.applied)
-        return {"lag_ms": self.lag.milliseconds(), "pending": pending, "applied": applied, "answering": answering}
+        return {"pending": pending, "applied": applied, "answering": answering}
 
 
 class StreamReader:
@@ -69,6 +72,7 @@ class StreamReader:
     def __init__(self, replicator: Replicator, region: str):
         self._replicator, self._region, self._dynamo = replicator, region, replicator.regions[region]
         self._arns: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._iterators: dict[str, str] = {}
         self._last: dict[str, str] = {}
         self._positions: Counter[str] = Counter()
@@ -85,6 +89,7 @@ class StreamReader:
                 if self._replicator.answering[self._region] is not None:
                     log.warning("%s does not answer: %s", self._region, error)
                 self._replicator.answering[self._region] = None
+                self._arns.clear()
                 time.sleep(_UNREACHABLE_RETRY)
                 continue
             now = time.monotonic()
@@ -96,7 +101,21 @@ class StreamReader:
         if len(self._arns) < len(self._replicator.tables):
             found = self._dynamo.streams()
             self._arns = {table: found[table] for table in self._replicator.tables if table in found}
+            self._notice_new_tables()
         return sum(self._read(table) for table in self._arns)
+
+    def _notice_new_tables(self) -> None:
+        """A stream of another name is that of a table made anew: the region lost the old one, and is owed all of it."""
+        for table, arn in self._arns.items():
+            if self._known.setdefault(table, arn) == arn:
+                continue
+            log.warning("%s %s is a new table", self._region, table)
+            self._known[table] = arn
+            self._iterators.pop(table, None)
+            self._last.pop(table, None)
+            with self._replicator.changed:
+                for key in self._replicator.copies[table].emptied(self._region):
+                    self._replicator.enqueue(self._region, table, key, time.monotonic())
 
     def _read(self, table: str) -> int:
         try:
@@ -125,9 +144,8 @@ class StreamReader:
         version = Version(self._clock, self._region, self._positions[table])
         image = None if record["eventName"] == "REMOVE" else change["NewImage"]
         key = json.dumps(change["Keys"], sort_keys=True)
-        wait = max(0.0, (version.milliseconds + self._replicator.lag.milliseconds()) / 1000 - time.time())
         for region in self._replicator.copies[table].observe(self._region, key, version, image):
-            self._replicator.enqueue(region, table, key, time.monotonic() + wait)
+            self._replicator.enqueue(region, table, key, due(version.milliseconds, self._replicator.dials()))
 
     def _answers(self) -> None:
         now = time.monotonic()
@@ -204,13 +222,24 @@ class Applier:
         with self._replicator.changed:
             while True:
                 wait = queue[0][0] - time.monotonic() if queue else None
-                if wait is not None and self._replicator.answering[self._region] is None:
+                if wait is not None and (self._replicator.dials().apart or not self._answers()):
                     wait = max(wait, _UNREACHABLE_RETRY)
                 if wait is not None and wait <= 0:
                     _, table, key = heapq.heappop(queue)
                     self._replicator.queued[self._region].discard((table, key))
                     return table, key
                 self._replicator.changed.wait(wait)
+
+    def _answers(self) -> bool:
+        return self._replicator.answering[self._region] is not None
+
+
+def due(written_ms: int, dials: Dials) -> float:
+    """When an item written then (Unix time) is to arrive, as monotonic seconds; of what is cut off, in what order."""
+    if dials.apart:
+        return time.monotonic() - random.uniform(0, _SHUFFLED)
+    late = written_ms + dials.lag_ms * random.uniform(0.5, 1)
+    return time.monotonic() + max(0.0, late / 1000 - time.time())
 
 
 def written_at(change: dict[str, Any]) -> int:
@@ -229,11 +258,15 @@ def start(replicator: Replicator) -> None:
 def main(at: Settings) -> None:
     """Replicate until told to stop, and keep `replication.json` current."""
     regions = {region: Dynamo(at.aws_url(region), region) for region in REGIONS}
-    replicator = Replicator(regions, Lag(at.replication_lag_ms, at.path("replication-lag-ms")))
-    start(replicator)
+    replicator = Replicator(regions, DialFile(at))
+    witnessed = Replicator(regions, lambda: AT_ONCE, WITNESSED_TABLES)
+    for one in (replicator, witnessed):
+        start(one)
+    file = at.path("replication.json")
     while True:
-        at.path("replication.json").write_text(json.dumps(replicator.status()))
-        time.sleep(0.5)
+        file.with_suffix(".new").write_text(json.dumps(replicator.status() | {"witnessed": witnessed.status()}))
+        file.with_suffix(".new").replace(file)
+        time.sleep(0.25)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from payments import clock, identifiers, signing
 from payments.merchants import api_key_kind, new_api_key
 
 DEMO_ENDPOINT = "we_demo"
-"""Id of the demo merchant's webhook endpoint."""
+"""Id of the webhook endpoint of the demo merchant, and of others made here."""
 
 _ARRIVAL_SECONDS = 30
 _RING = 3
@@ -46,13 +46,8 @@ def seed(at: Settings) -> tuple[Merchant, list[Merchant]]:
     secret = signing.new_secret()
     webhook_inbox.write_secrets(at.home, [secret])
     demo = make_merchant(at, "Demo merchant", identifiers.new_merchant_id())
-    endpoint = {
-        "kind": f"webhook_endpoint#{DEMO_ENDPOINT}",
-        "url": f"{at.webhook_inbox_url}/webhooks",
-        "secret": secret,
-    }
-    _put(at, demo.merchant_id, **endpoint, status="enabled", created_at=clock.now())
-    warmers = [make_merchant(at, f"Warm-up of {region}", _merchant_of(index)) for index, region in enumerate(REGIONS)]
+    make_endpoint(at, demo, secret)
+    warmers = [make_merchant(at, f"Warm-up of {region}", merchant_of(index)) for index, region in enumerate(REGIONS)]
     await_arrival(at, warmers[-1])
     return demo, warmers
 
@@ -71,6 +66,12 @@ def make_merchant(at: Settings, name: str, merchant_id: str) -> Merchant:
     _put(at, merchant_id, kind="profile", name=name, status="active", created_at=clock.now(), fees=FEES)
     _put(at, merchant_id, kind=api_key_kind(api_key), status="active", created_at=clock.now())
     return Merchant(merchant_id, api_key)
+
+
+def make_endpoint(at: Settings, merchant: Merchant, secret: str) -> None:
+    """The merchant's webhook endpoint, which is the inbox; it knows the secret or is told of it."""
+    endpoint = {"kind": f"webhook_endpoint#{DEMO_ENDPOINT}", "url": f"{at.webhook_inbox_url}/webhooks"}
+    _put(at, merchant.merchant_id, **endpoint, secret=secret, status="enabled", created_at=clock.now())
 
 
 def await_arrival(at: Settings, merchant: Merchant) -> None:
@@ -113,7 +114,7 @@ def write_endpoints(at: Settings, demo: Merchant) -> Path:
     return file
 
 
-def _merchant_of(region_index: int) -> str:
+def merchant_of(region_index: int) -> str:
     """A merchant id whose shard the given region writes for (shards are spread evenly unless moved)."""
     while True:
         merchant_id = identifiers.new_merchant_id()

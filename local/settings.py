@@ -14,18 +14,21 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 ACCOUNT = "000000000000"
 REGIONS = ("us-east-1", "us-west-2")
+WITNESSED_TABLES = ("shards",)
+"""Global tables that are strongly consistent in AWS, with a witness in a third region."""
 GLOBAL_TABLES = (
     "payments",
     "ledger",
     "merchants",
-    "shards",
     "vault-tokens",
     "vault-card-keys",
     "fraud-profiles",
     "fraud-rules",
 )
+"""Global tables that replicate asynchronously, the last writer wins."""
 
 _EMULATOR_PORTS = dict(zip(REGIONS, (4566, 4567), strict=True))
+_LINK_PORTS = dict(zip(REGIONS, (4568, 4569), strict=True))
 _GATEWAY_PORTS = dict(zip(REGIONS, (8081, 8082), strict=True))
 _EDGE_PORT = 8080
 _CARD_NETWORK_PORT = 8090
@@ -59,6 +62,14 @@ class Settings:
     def aws_url(self, region: str) -> str:
         """The region's AWS endpoint, as `AWS_ENDPOINT_URL` wants it."""
         return _url(self.emulator_port(region))
+
+    def link_port(self, region: str) -> int:
+        """The port of the way to the region's AWS endpoint from the other region (`link.py`)."""
+        return _LINK_PORTS[region] + self.port_offset
+
+    def link_url(self, region: str) -> str:
+        """The region's AWS endpoint as functions of the other region reach it."""
+        return _url(self.link_port(region))
 
     def gateway_url(self, region: str) -> str:
         """The region's merchant API."""
@@ -117,6 +128,7 @@ class Settings:
     def ports(self) -> dict[str, int]:
         """Every port of this local cloud by what listens on it."""
         named = {f"emulator {region}": self.emulator_port(region) for region in REGIONS}
+        named |= {f"link to {region}": self.link_port(region) for region in REGIONS}
         named |= {"edge": self.edge_port} | {f"gateway {region}": self.gateway_port(region) for region in REGIONS}
         return named | {"card network": self.card_network_port, "webhook inbox": self.webhook_inbox_port}
 

@@ -7,11 +7,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local import platform, processes
+from local import dials, emulators, platform, processes
 from local.client import Client, webhook
+from local.dials import DialFile
 from local.settings import REGIONS, Settings
 
 console = Console(highlight=False)
+
+LOST = (
+    "Lost is what was under way in it, its queues, what only it had (balances and history until they are counted again,"
+    " chains and archive, settlements), and what it wrote in the instant before that nobody had read from its streams;"
+    " the other region has the rest. It can be started anew"
+)
+"""What the death of a region's emulator means."""
 
 
 def start(at: Settings, detached: bool) -> processes.Run:
@@ -56,6 +64,11 @@ def running(at: Settings, run: processes.Run) -> None:
     file = at.path("replication.json")
     if file.exists() and file.read_text():
         console.print(f"replication: {json.loads(file.read_text())}")
+    console.print("dials: " + ", ".join(f"{name} {value}" for name, value in dials.shown(DialFile(at)()).items()))
+    for region in REGIONS:
+        process = run.find(emulators.name(region))
+        if process and not process.alive():
+            console.print(f"{region} is dead. {LOST}: payments region start {region}")
     console.print(f"the vault's keys: {_key_store(at)}")
     console.print(f"addresses and the API key: {at.path('endpoints.json')}")
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy, Stack, Tags
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_logs as logs
 
@@ -83,6 +83,8 @@ def rest_api(
     )
     if config.enforce_tls:
         _refuse_old_tls(api)
+    if config.fixed_api_ids:
+        Tags.of(api).add("ms-custom-id", name)
     acknowledge(api, "AwsSolutions-APIG2", "the function validates, so that every error has the platform's form")
     acknowledge(api, "AwsSolutions-APIG6", "execution logs can print paths and headers; the access log cannot")
     return api

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from local.settings import read
 from tests.e2e.cloud import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +29,18 @@ RECONCILING = {
     "CARD_NETWORK_LATENCY_MS": "0-1",  # tests charge some thousand cards
 }
 
+LOSING = {
+    "PAYMENTS_HOME": str(ROOT / ".local-test-losing"),
+    "PAYMENTS_PORT_OFFSET": "5000",
+    "CARD_NETWORK_LATENCY_MS": "20-100",
+}
+
 
 def payments(*arguments, check=True, settings=OWN):
     """Runs the `payments` command on the tests' own local cloud."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PAYMENTS_"))}
     command = [sys.executable, "-m", "local.cli", *arguments]
-    run = subprocess.run(command, cwd=ROOT, env={**inherited, **settings}, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=ROOT, env={**inherited, **settings}, capture_output=True, text=True, timeout=600)
     assert not check or run.returncode == 0, run.stdout + run.stderr
     return run
 
@@ -66,6 +73,24 @@ def enforcing_cloud():
 def reconciling_cloud():
     """Another one, in whose ledger there is nothing but what the tests of settlement did."""
     yield from running(RECONCILING)
+
+
+@pytest.fixture(scope="module")
+def losing_cloud():
+    """Another one, whose regions are frozen, cut off and killed."""
+    yield from running(LOSING)
+
+
+@pytest.fixture(scope="session")
+def losing_cli():
+    """Runs the `payments` command on it."""
+    return partial(payments, settings=LOSING)
+
+
+@pytest.fixture(scope="session")
+def losing_at():
+    """Its settings."""
+    return read(LOSING)
 
 
 def running(settings):

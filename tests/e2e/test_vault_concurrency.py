@@ -66,11 +66,10 @@ class Vaults:
 
 
 @pytest.fixture
-def lag(cloud):
-    file = cloud.home / "replication-lag-ms"
-    file.write_text(str(LAG_MS))
+def lag(cli):
+    cli("lag", str(LAG_MS))
     yield
-    file.unlink()
+    cli("dial", "--reset")
 
 
 def work(vaults, thread, kept, doomed, seen):

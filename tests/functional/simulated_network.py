@@ -8,6 +8,7 @@ import uvicorn
 
 from local.card_network import create_app
 from local.card_network_book import Book
+from local.dials import AT_ONCE
 
 
 class SimulatedNetwork:
@@ -16,7 +17,7 @@ class SimulatedNetwork:
 
     def __init__(self, file):
         self.book, self.trouble, self.before = Book(file), None, None
-        self._app = create_app(self.book, (0, 0))
+        self._app = create_app(self.book, lambda: AT_ONCE)
 
     def __enter__(self):
         config = uvicorn.Config(

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from local import card_network
 from local.card_network import Book, create_app
+from local.dials import AT_ONCE, Dials
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> TestClient:
-    return TestClient(create_app(Book(tmp_path / "network.sqlite"), (0, 0)))
+    return TestClient(create_app(Book(tmp_path / "network.sqlite"), lambda: AT_ONCE))
 
 
 def order(**changes: Any) -> dict[str, Any]:
@@ -112,3 +114,36 @@ def test_the_record_can_be_read_while_nothing_was_closed(network: TestClient, tm
     rows = database.execute("SELECT network_ref, amount FROM authorizations").fetchall()
 
     assert rows == [("net_1", 4200)]
+
+
+def test_requests_that_are_dropped_are_decided_or_not_and_never_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gives_up(_: object) -> None:
+        raise ClientDisconnect
+
+    monkeypatch.setattr(card_network, "_hang", gives_up)
+    dials = Dials(card_network_latency_ms=(0, 0), card_network_drop_rate=1)
+    network = TestClient(create_app(Book(tmp_path / "network.sqlite"), lambda: dials))
+
+    for number in range(60):
+        with pytest.raises(ClientDisconnect):
+            network.post("/authorizations", json=order(network_ref=f"net_{number}"))
+
+    assert 10 < network.get("/authorizations").json()["count"] < 50
+
+
+def test_dials_are_read_at_every_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(card_network.asyncio, "sleep", sleep)
+    now = AT_ONCE
+    network = TestClient(create_app(Book(tmp_path / "network.sqlite"), lambda: now))
+    network.post("/authorizations", json=order())
+    now = Dials(card_network_latency_ms=(700, 700))
+    network.post("/authorizations", json=order())
+
+    assert [seconds for seconds in slept if seconds in (0.0, 0.7)] == [0.0, 0.7]

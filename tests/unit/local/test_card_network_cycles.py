@@ -12,6 +12,7 @@ from local import settlement_export
 from local.card_network import create_app
 from local.card_network_book import Book
 from local.card_network_cycles import Cycles
+from local.dials import AT_ONCE
 
 DAY, NEXT_DAY = "2026-11-23", "2026-11-24"
 
@@ -28,7 +29,7 @@ def book(file: Path) -> Book:
 
 @pytest.fixture
 def network(book: Book) -> TestClient:
-    return TestClient(create_app(book, (0, 0)))
+    return TestClient(create_app(book, lambda: AT_ONCE))
 
 
 def authorize(book: Book, ref: str, amount: int = 4200, **changes: Any) -> None:

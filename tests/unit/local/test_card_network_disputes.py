@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from local.card_network import create_app
 from local.card_network_book import Book
+from local.dials import AT_ONCE
 
 AUTHORIZATION = {
     "network_ref": "net_1",
@@ -23,7 +24,7 @@ AUTHORIZATION = {
 
 @pytest.fixture
 def network(tmp_path: Path) -> TestClient:
-    client = TestClient(create_app(Book(tmp_path / "network.sqlite"), (0, 0)))
+    client = TestClient(create_app(Book(tmp_path / "network.sqlite"), lambda: AT_ONCE))
     assert client.post("/authorizations", json=AUTHORIZATION).status_code == 200
     return client
 

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from local import card_network
 from local.card_network import create_app
 from local.card_network_book import Book, Refused
+from local.dials import AT_ONCE
 
 AUTHORIZATION = {
     "network_ref": "net_1",
@@ -32,7 +33,7 @@ def book(tmp_path: Path) -> Book:
 
 @pytest.fixture
 def network(book: Book) -> TestClient:
-    return TestClient(create_app(book, (0, 0)))
+    return TestClient(create_app(book, lambda: AT_ONCE))
 
 
 def order(kind: str, amount: int = 1000, ref: str = "op_1", **changes: Any) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local import replication
 from local.convergence import Image
+from local.dials import AT_ONCE, Dials
 from local.dynamo import NoAnswer, Refused
-from local.lag import Lag
 from local.replication import Replicator, StreamReader
 
 EAST, WEST = "us-east-1", "us-west-2"
@@ -23,6 +22,7 @@ class FakeDynamo:
         self.items: dict[str, Image] = {}
         self.stream: list[dict[str, Any]] = []
         self.frozen = self.expire = False
+        self.arn = "arn"
 
     def write(self, key: str, image: Image | None) -> Image | None:
         old = self.items.pop(key, None)
@@ -36,7 +36,7 @@ class FakeDynamo:
         return old
 
     def streams(self) -> dict[str, str]:
-        return {"payments": "arn"}
+        return {"payments": self.arn}
 
     def iterator(self, arn: str, after: str | None) -> str:
         numbers = [record["dynamodb"]["SequenceNumber"] for record in self.stream]
@@ -61,6 +61,11 @@ class FakeDynamo:
             raise Refused("ConditionalCheckFailedException", "")
         return self.write(key, image)
 
+    def begin_again(self) -> None:
+        """A killed region that was deployed again: its tables are new, and empty."""
+        self.items, self.stream, self.arn = {}, [], self.arn + "+"
+        self.frozen = False
+
     def _answer(self) -> None:
         if self.frozen:
             raise NoAnswer("timed out")
@@ -69,9 +74,9 @@ class FakeDynamo:
 class Pair:
     """Two regions with replication between them."""
 
-    def __init__(self, lag_file: Path, lag_ms: int = 0):
-        self.regions = {EAST: FakeDynamo(), WEST: FakeDynamo()}
-        self.replicator = Replicator(self.regions, Lag(lag_ms, lag_file), ("payments",))  # type: ignore[arg-type]
+    def __init__(self, dials: Dials = AT_ONCE):
+        self.regions, self.dials = {EAST: FakeDynamo(), WEST: FakeDynamo()}, dials
+        self.replicator = Replicator(self.regions, lambda: self.dials, ("payments",))  # type: ignore[arg-type]
         replication.start(self.replicator)
 
     def equal(self, key: str, image: Image | None) -> Callable[[], bool]:
@@ -97,8 +102,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 3) -> bool:
     return True
 
 
-def test_writes_and_deletes_arrive_in_the_other_region(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag")
+def test_writes_and_deletes_arrive_in_the_other_region() -> None:
+    pair = Pair()
     pair.regions[EAST].write("pay_1", image("pay_1"))
     pair.regions[WEST].write("pay_2", image("pay_2"))
     assert eventually(pair.equal("pay_1", image("pay_1")))
@@ -109,8 +114,8 @@ def test_writes_and_deletes_arrive_in_the_other_region(tmp_path: Path) -> None:
     assert eventually(pair.equal("pay_1", None))
 
 
-def test_nothing_is_echoed(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag")
+def test_nothing_is_echoed() -> None:
+    pair = Pair()
     pair.regions[EAST].write("pay_1", image("pay_1"))
     assert eventually(pair.equal("pay_1", image("pay_1")))
 
@@ -119,21 +124,21 @@ def test_nothing_is_echoed(tmp_path: Path) -> None:
     assert [len(region.stream) for region in pair.regions.values()] == [1, 1]
 
 
-def test_the_lag_delays_and_can_be_changed_while_running(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag", lag_ms=60_000)
+def test_the_lag_delays_and_can_be_changed_while_running() -> None:
+    pair = Pair(Dials(lag_ms=60_000))
     pair.regions[EAST].write("pay_1", image("pay_1"))
     time.sleep(0.1)
     assert pair.regions[WEST].items == {}
 
-    (tmp_path / "lag").write_text("0")
+    pair.dials = AT_ONCE
     pair.regions[EAST].write("pay_2", image("pay_2"))
 
     assert eventually(pair.equal("pay_2", image("pay_2")))
     assert "pay_1" not in pair.regions[WEST].items
 
 
-def test_a_frozen_region_holds_up_nobody_and_catches_up_after_thaw(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag")
+def test_a_frozen_region_holds_up_nobody_and_catches_up_after_thaw() -> None:
+    pair = Pair()
     pair.regions[WEST].frozen = True
     pair.regions[EAST].write("pay_1", image("pay_1", status="pending"))
     time.sleep(0.05)
@@ -146,8 +151,84 @@ def test_a_frozen_region_holds_up_nobody_and_catches_up_after_thaw(tmp_path: Pat
     assert eventually(pair.equal("pay_1", image("pay_1", status="succeeded")))
 
 
-def test_an_expired_iterator_loses_nothing(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag")
+def test_a_cut_holds_everything_back_and_nothing_is_lost_by_it() -> None:
+    pair = Pair(Dials(lag_ms=0, cut_off=(WEST,)))
+    for number in range(20):
+        pair.regions[EAST].write(f"pay_{number}", image(f"pay_{number}"))
+    pair.regions[WEST].write("pay_west", image("pay_west"))
+    time.sleep(0.15)
+    assert (len(pair.regions[EAST].items), len(pair.regions[WEST].items)) == (20, 1)
+    assert pair.replicator.status()["pending"] == {EAST: 1, WEST: 20}
+
+    pair.dials = AT_ONCE
+
+    assert eventually(lambda: pair.regions[EAST].items == pair.regions[WEST].items)
+    assert len(pair.regions[EAST].items) == 21
+
+
+def test_what_was_held_back_comes_in_another_order() -> None:
+    pair = Pair(Dials(lag_ms=0, cut_off=(EAST,)))
+    written = [f"pay_{number}" for number in range(50)]
+    for key in written:
+        pair.regions[EAST].write(key, image(key))
+    assert eventually(lambda: pair.replicator.status()["pending"][WEST] == 50)
+
+    pair.dials = AT_ONCE
+
+    assert eventually(lambda: len(pair.regions[WEST].stream) == 50)
+    assert [record["dynamodb"]["Keys"]["id"]["S"] for record in pair.regions[WEST].stream] != written
+
+
+def test_both_sides_of_a_cut_end_with_the_last_write() -> None:
+    pair = Pair(Dials(lag_ms=0, cut_off=(EAST,)))
+    pair.regions[EAST].write("pay_1", image("pay_1", status="failed"))
+    time.sleep(0.005)
+    pair.regions[WEST].write("pay_1", image("pay_1", status="succeeded"))
+    time.sleep(0.05)
+
+    pair.dials = AT_ONCE
+
+    assert eventually(pair.equal("pay_1", image("pay_1", status="succeeded")))
+
+
+def test_what_a_region_wrote_before_it_was_killed_reaches_the_survivor() -> None:
+    pair = Pair(Dials(lag_ms=200))
+    pair.regions[EAST].write("pay_1", image("pay_1"))
+    assert eventually(lambda: pair.replicator.status()["pending"][WEST] == 1)
+
+    pair.regions[EAST].frozen = True
+
+    assert eventually(lambda: pair.regions[WEST].items == {"pay_1": image("pay_1")})
+
+
+def test_a_region_that_was_killed_and_begins_again_gets_everything_back() -> None:
+    pair = Pair()
+    pair.regions[EAST].write("pay_1", image("pay_1"))
+    pair.regions[WEST].write("pay_2", image("pay_2"))
+    assert eventually(lambda: len(pair.regions[EAST].items) == len(pair.regions[WEST].items) == 2)
+    pair.regions[WEST].frozen = True
+    pair.regions[EAST].write("pay_1", image("pay_1", status="succeeded"))
+    assert eventually(lambda: not pair.replicator.status()["answering"][WEST])
+
+    pair.regions[WEST].begin_again()
+
+    assert eventually(lambda: pair.regions[EAST].items == pair.regions[WEST].items)
+    assert pair.regions[WEST].items["pay_1"] == image("pay_1", status="succeeded")
+    pair.regions[WEST].write("pay_3", image("pay_3"))
+    assert eventually(pair.equal("pay_3", image("pay_3")))
+
+
+def test_items_overtake_one_another_within_the_lag() -> None:
+    dials, now = Dials(lag_ms=10_000), time.time()
+
+    late = [replication.due(int(now * 1000), dials) - time.monotonic() for _ in range(50)]
+
+    assert all(4.9 <= wait <= 10 for wait in late)
+    assert late != sorted(late)
+
+
+def test_an_expired_iterator_loses_nothing() -> None:
+    pair = Pair()
     pair.regions[EAST].write("pay_1", image("pay_1"))
     assert eventually(pair.equal("pay_1", image("pay_1")))
     pair.regions[EAST].expire = True
@@ -157,8 +238,8 @@ def test_an_expired_iterator_loses_nothing(tmp_path: Path) -> None:
     assert eventually(pair.equal("pay_2", image("pay_2")))
 
 
-def test_concurrent_writers_in_both_regions_end_equal(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "lag")
+def test_concurrent_writers_in_both_regions_end_equal() -> None:
+    pair = Pair()
     for number in range(60):
         pair.regions[EAST if number % 2 else WEST].write("pay_1", image("pay_1", write=str(number)))
         time.sleep(0.002)
@@ -177,7 +258,7 @@ def test_a_time_of_write_is_read_from_either_form_of_record() -> None:
 def test_tables_that_do_not_exist_yet_are_looked_for_again() -> None:
     dynamo = FakeDynamo()
     dynamo.streams = dict  # type: ignore[method-assign]
-    reader = StreamReader(Replicator({EAST: dynamo}, Lag(0), ("payments",)), EAST)  # type: ignore[dict-item]
+    reader = StreamReader(Replicator({EAST: dynamo}, lambda: AT_ONCE, ("payments",)), EAST)  # type: ignore[dict-item]
     assert reader.read_all() == 0
 
     del dynamo.streams
