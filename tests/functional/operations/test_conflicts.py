@@ -133,9 +133,3 @@ def test_an_acknowledgement_needs_a_reason_and_a_key(call, body, key, code):
 def test_a_cursor_that_is_no_conflict_and_an_unknown_state_are_refused(call):
     for query in ({"starting_after": identifiers.payment_id(MERCHANT, "none")}, {"state": "lost"}):
         assert call("GET", "/conflicts", query=query)[0] == 400
-
-
-def test_nobody_sees_them_whom_nobody_vouches_for(call):
-    ours, _ = meet(amount=4300)
-    for method, path in (("GET", ""), ("GET", f"/{ours.payment_id}"), ("POST", f"/{ours.payment_id}/acknowledge")):
-        assert call(method, f"/conflicts{path}", REASON if method == "POST" else None, key="1", arn=None)[0] == 403
