@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import time
 import zipfile
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +67,7 @@ class Cloud:
         """Waits until both regions hold exactly these journals of the payment."""
         for region in (FIRST, SECOND):
             until(
-                lambda: [j["journal_id"] for j in self.journals(payment_id, region)] == names,
+                lambda: names_of(self.journals(payment_id, region)) == names,
                 20,
                 f"journals {names} of {payment_id} in {region}",
             )
@@ -222,6 +224,11 @@ def _with_file(archive: bytes, name: str, content: str) -> bytes:
     with zipfile.ZipFile(buffer, "a") as bundle:
         bundle.writestr(name, content)
     return buffer.getvalue()
+
+
+def names_of(journals: Iterable[dict[str, Any]]) -> list[str]:
+    """Ids of journals; of the first one without the request that it names."""
+    return [re.sub("^authorization#[0-9a-f]{16}$", "authorization", journal["journal_id"]) for journal in journals]
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:

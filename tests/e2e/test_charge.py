@@ -3,7 +3,7 @@
 import pytest
 
 from local.client import TEST_CARD
-from tests.e2e.cloud import FIRST, SECOND, new_key, until
+from tests.e2e.cloud import FIRST, SECOND, names_of, new_key, until
 
 
 def without_request_id(body):
@@ -139,7 +139,7 @@ def test_the_history_of_accounts_follows_the_journals(cloud):
 
     for region in (FIRST, SECOND):
         history = until(lambda region=region: history_of(cloud, payment_id, region), 30, f"the history in {region}")
-        assert sorted(journal["journal_id"] for journal in history) == ["authorization", "capture"]
+        assert sorted(names_of(history)) == ["authorization", "capture"]
         entries = cloud.merchant(region).entries(payment=payment_id).body["data"]
         assert len(entries) == 8, "two of the authorization; of the capture two to post, two to clear, two for the fee"
 

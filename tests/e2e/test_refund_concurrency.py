@@ -9,7 +9,7 @@ import httpx
 from local.client import TEST_CARD, TimedOut, new_card_number
 from payments import projection
 from payments.records import StoredJournal
-from tests.e2e.cloud import FIRST, SECOND, new_key, until
+from tests.e2e.cloud import FIRST, SECOND, names_of, new_key, until
 
 REQUESTS, THREADS, KEYS = 100, 50, 70
 CAPTURED, REFUND = 4200, 100
@@ -67,7 +67,7 @@ def assert_refunded(cloud, payment_id, refunds):
 
 
 def names(cloud, payment_id, region):
-    return {journal["journal_id"] for journal in cloud.journals(payment_id, region)}
+    return set(names_of(cloud.journals(payment_id, region)))
 
 
 def succeeded(cloud, payment_id):

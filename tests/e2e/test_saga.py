@@ -5,7 +5,7 @@ import time
 import pytest
 
 from local.client import TEST_CARD, new_card_number
-from tests.e2e.cloud import new_key, until
+from tests.e2e.cloud import names_of, new_key, until
 
 AMEX = {**TEST_CARD, "number": "378282246310005", "cvc": "1234"}
 RAISES = "def handler(event, context):\n    raise RuntimeError('broken on purpose')\n"
@@ -118,10 +118,7 @@ def test_a_ledger_that_fails_after_its_write_goes_forward(cloud, region):
     assert answer.status == 201, answer.body
     assert "AbandonCharge" in cloud.saga_states(answer.body["id"], region)
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
-        "authorization",
-        "capture",
-    ]
+    assert names_of(cloud.journals(answer.body["id"], region)) == ["authorization", "capture"]
     assert holders(cloud, region, card)[1], "the token was used, so it is kept"
 
 
@@ -138,10 +135,7 @@ def test_a_ledger_that_times_out_after_its_write_goes_forward(cloud, region):
     assert answer.status == 201, answer.body
     assert "AbandonCharge" in cloud.saga_states(answer.body["id"], region)
     assert merchant.settled(answer.body["id"])["status"] == "succeeded"
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
-        "authorization",
-        "capture",
-    ]
+    assert names_of(cloud.journals(answer.body["id"], region)) == ["authorization", "capture"]
 
 
 def test_a_ledger_that_is_down_for_good_loses_nothing(cloud, region):
@@ -164,7 +158,4 @@ def test_a_charge_that_could_not_be_published_stays_pending_until_the_sweeper_fi
     time.sleep(5)
     assert merchant.payment(answer.body["id"]).body["status"] == "pending", "nobody took it to the network"
     until(lambda: merchant.payment(answer.body["id"]).body["status"] == "succeeded", 180, "the sweeper")
-    assert [journal["journal_id"] for journal in cloud.journals(answer.body["id"], region)] == [
-        "authorization",
-        "capture",
-    ]
+    assert names_of(cloud.journals(answer.body["id"], region)) == ["authorization", "capture"]

@@ -10,6 +10,7 @@ from functions.ledger import app
 from payments import books, clients
 from payments.journal import totals
 from payments.lifecycle import Status
+from payments.records import payment_record
 from payments.tables import JournalItem, PaymentItem
 from tests.functional.samples import AUTHORIZATION, FRAUD
 
@@ -69,6 +70,27 @@ def test_an_abandoned_attempt_can_never_write_its_payment(tables, new_charge):
     assert run("post", charge)["result"] == "abandoned"
     assert books.find(charge["payment_id"]) is None
     assert journal_ids(charge) == []
+
+
+@pytest.mark.parametrize("operation", ["post", "abandon", "record_blocked"])
+def test_what_was_posted_and_replaced_is_no_conflict_yet_so_its_token_is_kept(tables, new_charge, operation):
+    ours, theirs = new_charge(fingerprint="a" * 64), new_charge(fingerprint="e" * 64)
+    run("post", ours)
+    PaymentItem(**{**payment_record(books.find(ours["payment_id"])), "fingerprint": "e" * 64, "attempt": "x"}).save()
+
+    with pytest.raises(books.ReplicationGap):
+        run(operation, ours)
+    assert run(operation, theirs)["result"] == "exists"
+    assert run(operation, new_charge(fingerprint="c" * 64))["result"] == "conflict"
+
+
+def test_two_requests_in_two_regions_have_two_journals(tables, new_charge):
+    one, other = new_charge(fingerprint="a" * 64), new_charge(fingerprint="e" * 64)
+    for made in (one, other):
+        run("post", made)
+        PaymentItem(made["payment_id"]).delete()
+
+    assert journal_ids(one) == ["authorization#" + "a" * 16, "authorization#" + "e" * 16]
 
 
 def test_a_retry_after_an_abandoned_attempt_makes_the_payment(tables, new_charge):

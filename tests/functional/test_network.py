@@ -136,6 +136,7 @@ def test_the_network_is_asked_by_token_and_reference_never_by_number(pending, ne
         "network_ref",
         "amount",
         "currency",
+        "request",
         "capture",
         "token",
         "network",

@@ -6,7 +6,8 @@ import pytest
 
 from functions.api import app, saga
 from functions.ledger import app as ledger
-from payments import books, identifiers
+from payments import books, identifiers, lifecycle
+from payments.tables import JournalItem, PaymentItem
 from tests.functional.api.merchant import BODY, CARD, PAN, charge, event, opened, sealed, without_request_id
 from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
 
@@ -96,6 +97,23 @@ def test_a_race_with_another_request_is_refused_too(call, monkeypatch):
     status, body, _ = charge(call, {**BODY, "amount": 1})
 
     assert (status, body["error"]["code"]) == (422, "idempotency_key_reused")
+
+
+def test_of_two_accepted_requests_the_other_one_waits_until_it_is_decided_which_stands(call):
+    first, second = charge(call)[1], {**BODY, "amount": 4300}
+    ours = books.find(first["id"])
+    PaymentItem(first["id"]).delete()  # so that the other region's is accepted, as there
+    JournalItem(first["id"], lifecycle.authorization_id(ours.fingerprint)).delete()
+    charge(call, second)
+    books.book(lifecycle.authorization_journal(ours))
+
+    status, body, headers = charge(call)
+    assert (status, body["error"]["code"], headers["Retry-After"]) == (409, "idempotency_in_progress", ["1"])
+    assert charge(call, second)[2]["Idempotent-Replayed"] == ["true"]
+    assert charge(call, {**BODY, "amount": 1})[0] == 422, "never accepted"
+
+    books.book(lifecycle.withdrawal_journal(ours, ours.created_at))
+    assert charge(call)[0] == 422
 
 
 @pytest.mark.parametrize("key", ["", None])

@@ -180,7 +180,7 @@ def test_whoever_meets_others_tries_again_and_in_the_end_says_so(authorized, mon
     payment = authorized()
     tried = []
     monkeypatch.setattr(clock, "pause", tried.append)
-    monkeypatch.setattr(books, "_commit", lambda _: (_ for _ in ()).throw(Contention("TransactionConflict")))
+    monkeypatch.setattr(books, "commit", lambda _: (_ for _ in ()).throw(Contention("TransactionConflict")))
 
     assert refused(command(payment, amount=1000)) == "payment_busy"
     assert len(tried) > 5

@@ -257,3 +257,36 @@ def test_the_end_of_one_dispute_does_not_end_another_regions():
     for payment in mended:
         assert (payment.status, payment.dispute, payment.amount_charged_back) == (Status.DISPUTED, there.dispute, 1000)
     assert lifecycle.lose_dispute(mended[0], AT)[0].amount_charged_back == 3000
+
+
+class TestTwoRequestsUnderOneKey:
+    """Both reserved an amount; the one that does not stand is withdrawn."""
+
+    @given(amount=st.integers(1, 10**6), other_amount=st.integers(1, 10**6), capture=st.booleans())
+    def test_once_one_is_withdrawn_the_other_is_what_its_journals_say(self, amount, other_amount, capture):
+        payment = new_payment(amount=amount, capture=capture)
+        other = new_payment(amount=other_amount, fingerprint="e" * 64, customer_id="cus_2")
+        decided, journal = lifecycle.decide(payment, Authorization(), AT)
+        both = [lifecycle.authorization_journal(payment), lifecycle.authorization_journal(other)]
+        known = [*both, lifecycle.withdrawal_journal(other, AT), *([journal] if journal else [])]
+
+        assert replay.ahead(decided, known) is None
+        assert replay.mended(decided, known, AT) is decided
+        assert replay.replay(known).amount == amount
+        balances: dict[str, Balance] = {}
+        for entry in (entry for one in known for entry in one.entries):
+            balances[entry.account] = balances.get(entry.account, Balance()).after(entry)
+        assert balances["customer:" + payment.merchant_id + ":cus_2"] == Balance()
+
+    @given(amount=st.integers(1, 10**6), other_amount=st.integers(1, 10**6))
+    def test_until_then_neither_can_go_on(self, amount, other_amount):
+        payment, other = new_payment(amount=amount), new_payment(amount=other_amount, fingerprint="e" * 64)
+        both = [lifecycle.authorization_journal(payment), lifecycle.authorization_journal(other)]
+
+        assert replay.ahead(payment, both)
+        assert replay.ahead(other, both)
+
+    def test_a_block_of_another_request_is_not_accepted_though_the_amounts_are_equal(self):
+        blocked = replace(new_payment(fingerprint="e" * 64), status=Status.FRAUD_BLOCKED)
+
+        assert replay.ahead(blocked, [lifecycle.authorization_journal(new_payment())])

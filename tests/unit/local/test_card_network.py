@@ -67,6 +67,16 @@ def test_the_same_reference_with_another_amount_is_refused(network: TestClient) 
     assert network.get("/authorizations").json()["data"][0]["amount"] == 4200
 
 
+def test_the_same_reference_for_another_request_is_refused_though_all_else_is_equal(network: TestClient) -> None:
+    network.post("/authorizations", json=order())
+
+    assert network.post("/authorizations", json=order(request="f" * 16)).status_code == 409
+    echoed = network.get("/authorizations/net_1").json()
+    assert {name: echoed[name] for name in ("amount", "currency", "token", "request")} == {
+        name: order()[name] for name in ("amount", "currency", "token", "request")
+    }
+
+
 def test_no_answer_is_recorded_as_approved(network: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     hung = []
 

@@ -39,6 +39,7 @@ def authorize(book: Book, ref: str, amount: int = 4200, **changes: Any) -> None:
         "currency": "USD",
         "capture": True,
         "token": "tok",
+        "request": "0123456789abcdef",
         "network": "visa",
     }
     book.authorize({**order, **changes})

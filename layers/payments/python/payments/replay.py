@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from payments.journal import Entry, Journal, Kind, Phase
-from payments.lifecycle import CAPTURE, DECLINE, WITHDRAWN, Dispute, Failure, Operation, Payment, Status, status_of
+from payments.lifecycle import (
+    CAPTURE,
+    DECLINE,
+    WITHDRAWN,
+    Dispute,
+    Failure,
+    Operation,
+    Payment,
+    Status,
+    authorization_id,
+    status_of,
+)
 
 
 @dataclass(slots=True)
@@ -79,7 +90,7 @@ def ahead(payment: Payment, journals: Iterable[Journal]) -> str | None:
     told, names = replay(known), {journal.journal_id for journal in known}
     if payment.status is Status.FRAUD_BLOCKED and not known:
         return None
-    if told.amount != payment.amount:
+    if authorization_id(payment.fingerprint) not in names or told.amount != payment.amount:
         return "the authorization is missing, or of another amount"
     if any(operation.operation_id not in names for operation in payment.outstanding):
         return "an operation has no journal"
