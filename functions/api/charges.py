@@ -12,7 +12,7 @@ from functions.api import caller, operations, requests, routing, saga, sealing
 from functions.api.operations import Operation, describes
 from functions.api.requests import ChargeRequest
 from functions.api.resources import Payment
-from payments import books, clock, events, identifiers
+from payments import books, clock, events, identifiers, regions
 from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound
 from payments.lifecycle import Status
 from payments.merchants import Merchant
@@ -93,11 +93,14 @@ def payment(payment_id: str) -> Response[Any]:
 def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> dict[str, Any]:
     """The saga's input; every key present, because a JSONPath that finds nothing is a fault."""
     card = {"token": request.token} if request.token else {"sealed_card": request.sealed_card}
+    assigned = regions.assignment(merchant.shard)
     return {
         "payment_id": payment_id,
         "attempt": identifiers.new_attempt(),
         "merchant_id": merchant.merchant_id,
         "shard": merchant.shard,
+        "epoch": assigned.epoch,
+        "mapped_at": assigned.mapped_at,
         "fingerprint": requests.fingerprint(request),
         "amount": request.amount,
         "currency": request.currency,

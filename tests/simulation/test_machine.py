@@ -14,6 +14,8 @@ CHARGE = {
     **dict.fromkeys(("currency", "card", "customer", "device", "description", "metadata", "fees", "capture"), "x"),
     "amount": 1,
     "shard": 1,
+    "epoch": 0,
+    "mapped_at": "x",
     "fraud_limits": None,
 }
 TOKENIZED = {"result": "tokenized", "card": {"token": "tok_x"}}

@@ -64,6 +64,8 @@ class Machine(RuleBasedStateMachine):
             "attempt": identifiers.new_attempt(),
             "merchant_id": MERCHANT,
             "shard": SHARD,
+            "epoch": 0,
+            "mapped_at": clock.now(),
             "fingerprint": "f" * 64,
             "amount": amount,
             "currency": currency,
