@@ -175,7 +175,10 @@ def book(**changes):
 
 @pytest.mark.parametrize(
     ("moved", "code"),
-    [({"primary": "us-west-2", "epoch": 1}, "not_primary"), ({"epoch": 1, "since": "2999-01-01T00:00:00Z"}, "shard_moving")],
+    [
+        ({"primary": "us-west-2", "epoch": 1}, "not_primary"),
+        ({"epoch": 1, "since": "2999-01-01T00:00:00Z"}, "shard_moving"),
+    ],
 )
 def test_a_booking_is_made_by_the_primary_only_and_known_wherever_it_has_come(tables, moved, code):
     first = book()
