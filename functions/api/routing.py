@@ -1,5 +1,5 @@
-"""Writes go to the primary region of the merchant's shard, by invoking this function's twin there; so do questions for a
-payment that is not here. Once: a twin never sends on what was sent to it, whatever its own map says."""
+"""Writes go to the primary region of the merchant's shard, by invoking this function's twin there, and so do questions
+for a payment that is not here. Once: a twin never sends on what was sent to it, whatever its own map says."""
 
 import json
 from typing import Any

@@ -12,8 +12,8 @@ from payments import clock, regions
 from payments.observability import logger
 
 COMMAND_GRACE_SECONDS = 45.0
-"""How long after a shard came to a region no command is carried out there: until the last write of the region before has
-arrived. That region had its last look at the map when the shard moved, by clocks (or what is cached of the map) that
+"""How long after a shard came to a region no command is carried out there: until the last write of the region before
+has arrived. That region had its last look at the map when the shard moved, by clocks (or what is cached of the map) that
 differ by 5 seconds at most; what it then began runs for 10 seconds at most, the function's time-out; and that takes 30
 seconds at most to be replicated. Should it take longer in spite of that, the card network is the arbiter: of two
 contradictory operations it takes one, and the other is reversed (`functions/network/operations.py`)."""
@@ -42,8 +42,8 @@ def fenced(shard: int, epoch: int, mapped_at: str) -> bool:
 def refusal(shard: int) -> tuple[str, str] | None:
     """Why nothing but charges may be written for the shard here and now, a code and a sentence, or None.
 
-    `not_primary`: another region writes for it. `shard_moving`: it came here less than `COMMAND_GRACE_SECONDS` ago. Always
-    looks at the map anew; raises what its table raises.
+    `not_primary`: another region writes for it. `shard_moving`: it came here less than `COMMAND_GRACE_SECONDS` ago.
+    Always looks at the map anew; raises what its table raises.
     """
     now = regions.assignment(shard, fresh=True)
     if now.primary != regions.here():

@@ -22,8 +22,8 @@ _TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
 def book(shard: int, booking: Mapping[str, Any]) -> None:
     """Books it, once for each reference.
 
-    Raises `ProcessingFailed` when the ledger does not answer, or the shard moves, and `Conflict` when it will not book this, which its
-    checks beforehand make a matter for a person.
+    Raises `ProcessingFailed` when the ledger does not answer, or the shard moves, and `Conflict` when it will not book
+    this, which its checks beforehand make a matter for a person.
     """
     region = regions.primary(shard)
     endpoint = regions.endpoints().get(region)

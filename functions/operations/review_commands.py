@@ -37,7 +37,8 @@ def carry_out(payment: Payment, decision: Decision, by: str, key: str, reason: s
     """The ledger's answer, with its `result`, `done` or `replayed`.
 
     Raises `Conflict` when it is not in review (any more), `Busy` when the card network has not decided yet or others
-    are at the payment, `IdempotencyKeyReused`, and `ProcessingFailed` when the ledger does not answer, or the shard moves.
+    are at the payment, `IdempotencyKeyReused`, and `ProcessingFailed` when the ledger does not answer or the shard
+    moves.
     """
     asked = {"command": decision, "payment_id": payment.payment_id, "reason": reason}
     request = {

@@ -16,6 +16,8 @@ from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
 from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
 
+SHARD = identifiers.merchant_shard(MERCHANT)
+
 _PLAIN_TABLES = {
     "shards": [("shard", "N")],
     "balances": [("account", "S"), ("period", "S")],
@@ -101,7 +103,7 @@ def make_tables():
     get_backend("s3")["123456789012"]["aws"].create_bucket(os.environ["RECONCILIATION_BUCKET"], "us-east-1")
 
 
-def write_here(shard=identifiers.merchant_shard(MERCHANT), **changes):
+def write_here(shard=SHARD, **changes):
     """Has this region write for a shard, by default the merchant's, for which the other one would by itself."""
     item = {"shard": shard, "primary": "us-east-1", "epoch": 0, **changes}
     typed = {name: {"N" if isinstance(value, int) else "S": str(value)} for name, value in item.items()}

@@ -7,8 +7,3 @@ REUSE_WHILE_A_REGION_STANDS_IN = False
 """Merchants use one idempotency key for two *different* charges at any time. While a region stands in for a shard's
 primary, each region may accept another one of them: one authorization journal then takes the other's place, and the
 payment may wait for ever, because the network refuses its amount."""
-
-COMMANDS_WHILE_A_SHARD_MOVES = False
-"""Merchants send captures, voids and refunds while a shard's primary moves. The new primary carries them out on its
-copy of the payment, which may not have the old primary's last step yet: a payment is voided in one region and captured
-in the other, more than was authorized, and the network refuses the later one for ever."""
