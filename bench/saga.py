@@ -146,6 +146,8 @@ def _saga_input() -> dict[str, Any]:
         "attempt": "att_1",
         "merchant_id": "mer_1",
         "shard": 1,
+        "epoch": 0,
+        "mapped_at": "2026-11-23T10:00:00.000Z",
         "fingerprint": "0" * 64,
         "amount": 4200,
         "currency": "USD",

@@ -102,6 +102,8 @@ def _charge(key: str, capture: bool) -> dict[str, Any]:
         "attempt": identifiers.new_attempt(),
         "merchant_id": _MERCHANT,
         "shard": identifiers.merchant_shard(_MERCHANT),
+        "epoch": 0,
+        "mapped_at": clock.now(),
         "fingerprint": "f" * 64,
         "amount": 4200,
         "currency": "USD",

@@ -19,6 +19,9 @@ OUTCOMES = {5: "card_declined", 51: "insufficient_funds", 91: "issuer_unavailabl
 REFUND_DECLINED = 7
 """The last two digits of a refund that is declined."""
 
+EXCEEDED = "amount_exceeded"
+"""Why an operation is declined that asks for more than the authorization has left for it, whatever is left later."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS authorizations (
     network_ref TEXT PRIMARY KEY, amount INTEGER NOT NULL, currency TEXT NOT NULL, capture INTEGER NOT NULL,
@@ -76,10 +79,11 @@ class Book:
         return held
 
     def operate(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The operation under this reference, done now if it is new. Raises `ReferenceReused` or `Refused`.
+        """The operation under this reference, done or declined now if it is new. Raises `ReferenceReused`, or `Refused`
+        where there is nothing that it could be an operation of.
 
         What is released (`void`) and what is captured are at most what was authorized, in whatever order they come;
-        what is refunded is at most what was captured.
+        what is refunded is at most what was captured. The operation that asks for more is declined for good.
         """
         with self.transaction():
             held = self.operation(order["operation_ref"])
@@ -143,10 +147,16 @@ class Book:
             return "there is no such approved authorization"
         if held["currency"] != order["currency"]:
             return "the authorization is in another currency"
-        done = self._done(order["network_ref"])
+        return None
+
+    def _left(self, order: Mapping[str, Any]) -> int:
+        """What the authorization has left for an operation of this kind."""
+        held, done = self.find(order["network_ref"]), self._done(order["network_ref"])
+        assert held
         captured = _captured(held, done)
-        left = captured - done["refund"] if order["kind"] == "refund" else held["amount"] - captured - done["void"]
-        return None if order["amount"] <= left else f"the authorization has no more than {left} left for this"
+        if order["kind"] == "refund":
+            return captured - done["refund"]
+        return int(held["amount"]) - captured - done["void"]
 
     def _against_dispute(self, order: Mapping[str, Any]) -> str | None:
         """What speaks against a new chargeback or representment. A chargeback does not ask what was refunded."""
@@ -187,11 +197,13 @@ class Book:
         return made
 
     def _operated(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        declined = order["kind"] == "refund" and order["amount"] % 100 == REFUND_DECLINED
+        exceeded = order["amount"] > self._left(order)
+        by_its_cents = order["kind"] == "refund" and order["amount"] % 100 == REFUND_DECLINED
+        code = EXCEEDED if exceeded else "refund_declined" if by_its_cents else None
         made = {
             **{name: order[name] for name in ("operation_ref", *_CONTENT)},
-            "status": "declined" if declined else "accepted",
-            "code": "refund_declined" if declined else None,
+            "status": "declined" if code else "accepted",
+            "code": code,
             "at": _now(),
         }
         self.append("operations", made)

@@ -42,8 +42,9 @@ class ChargeStack(Stack):
             "Ledger",
             config=config,
             name="payments-ledger",
-            settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER},
+            settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER, **_map(config)},
         )
+        ledger.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
         ledger.allow(
             ("dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"),
             names.table_arn(self, names.PAYMENTS),
@@ -56,8 +57,14 @@ class ChargeStack(Stack):
             "Command",
             config=config,
             name=names.COMMAND,
-            settings={"PAYMENTS_TABLE": names.PAYMENTS, "LEDGER_TABLE": names.LEDGER, "EVENT_BUS": names.BUS},
+            settings={
+                "PAYMENTS_TABLE": names.PAYMENTS,
+                "LEDGER_TABLE": names.LEDGER,
+                "EVENT_BUS": names.BUS,
+                **_map(config),
+            },
         )
+        command.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
         command.allow(
             ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), names.table_arn(self, names.PAYMENTS)
         )
@@ -66,8 +73,9 @@ class ChargeStack(Stack):
 
     def _book(self, config: Config) -> None:
         """Operators call it, and for settlements reconciliation and the operators' API."""
-        settings = {"LEDGER_TABLE": names.LEDGER}
+        settings = {"LEDGER_TABLE": names.LEDGER, **_map(config)}
         book = PaymentsFunction(self, "Book", config=config, name=names.BOOK, settings=settings)
+        book.allow(("dynamodb:GetItem",), names.table_arn(self, names.SHARDS))
         book.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))
 
     def _saga(self, config: Config) -> None:
@@ -99,3 +107,8 @@ class ChargeStack(Stack):
         acknowledge(
             machine, "AwsSolutions-SF1", "logging every event would cost more than the charge; errors are logged"
         )
+
+
+def _map(config: Config) -> dict[str, str]:
+    """What a function needs to know which region writes for a shard."""
+    return {"SHARDS_TABLE": names.SHARDS, "REGIONS": config.regions_setting}

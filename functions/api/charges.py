@@ -8,12 +8,12 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import caller, operations, requests, routing, saga, sealing
+from functions.api import caller, lookup, operations, requests, routing, saga, sealing
 from functions.api.operations import Operation, describes
 from functions.api.requests import ChargeRequest
 from functions.api.resources import Payment
-from payments import books, clock, events, identifiers
-from payments.errors import CardDeclined, IdempotencyKeyReused, NotFound, PaymentBusy, PaymentsError
+from payments import books, clock, events, identifiers, regions
+from payments.errors import CardDeclined, IdempotencyKeyReused, PaymentBusy, PaymentsError
 from payments.lifecycle import Status
 from payments.merchants import Merchant
 from payments.rest import exchange
@@ -79,26 +79,30 @@ def charge() -> Response[Any]:
 
 
 @router.get("/api/v1/payments/<payment_id>")
-@describes(
-    Operation(answers={200: Payment}, errors={404: ("payment_not_found",)}, path={"payment_id": requests.PaymentId})
-)
+@describes(Operation(answers={200: Payment}, errors=lookup.ERRORS, path={"payment_id": requests.PaymentId}))
 def payment(payment_id: str) -> Response[Any]:
-    """Read a payment, as this region has it."""
+    """Read a payment.
+
+    A payment that was answered is found in the region that answered, and in the other one a moment later.
+    """
     event = router.current_event
-    found = books.find(payment_id) if identifiers.is_identifier(payment_id, "pay") else None
-    if found is None or found.merchant_id != caller.merchant(event).merchant_id:
-        raise NotFound("payment_not_found", "There is no such payment.")
+    found = lookup.payment(event, payment_id)
+    if isinstance(found, Response):
+        return found
     return exchange.answer(HTTPStatus.OK, {**events.resource(found), "request_id": exchange.request_id(event)})
 
 
 def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> dict[str, Any]:
     """The saga's input; every key present, because a JSONPath that finds nothing is a fault."""
     card = {"token": request.token} if request.token else {"sealed_card": request.sealed_card}
+    assigned = regions.assignment(merchant.shard)
     return {
         "payment_id": payment_id,
         "attempt": identifiers.new_attempt(),
         "merchant_id": merchant.merchant_id,
         "shard": merchant.shard,
+        "epoch": assigned.epoch,
+        "mapped_at": assigned.mapped_at,
         "fingerprint": requests.fingerprint(request),
         "amount": request.amount,
         "currency": request.currency,

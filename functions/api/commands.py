@@ -53,6 +53,11 @@ _ATTEMPTS = 2
 """The ledger tries for a few seconds when others change the payment at the same time. Together with the time a
 forwarded write may take, both tries stay within API Gateway's 29 seconds."""
 
+_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
+"""Refusals that say nothing of the payment: its shard has just moved to another region."""
+
+_UNFINISHED = "This could not be finished; send the same request again."
+
 _REFUSALS: dict[str, type[PaymentsError]] = {
     "payment_not_found": NotFound,
     "idempotency_key_reused": IdempotencyKeyReused,
@@ -72,7 +77,7 @@ def carry_out(
     """The answer to a command on a payment, with this status where it is a success.
 
     Raises `InvalidRequest` or `BodyTooLarge` for what was sent, `NotFound`, `Conflict`, `PaymentBusy` or
-    `IdempotencyKeyReused` for what stands, and `ProcessingFailed` when the ledger does not answer.
+    `IdempotencyKeyReused` for what stands, and `ProcessingFailed` when the ledger does not answer, or the shard moves.
     """
     merchant, key = caller.merchant(event), exchange.idempotency_key(event)
     exchange.refuse_misplaced_cards(event)
@@ -96,11 +101,16 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
     try:
         return invocation.ask(functions, settings().command_function, request)
     except invocation.NoAnswer:
-        sentence = "This could not be finished; send the same request again."
-        raise ProcessingFailed("processing_failed", sentence, payment_id=request["payment_id"]) from None
+        raise _unfinished(request["payment_id"]) from None
 
 
 def _refusal(result: dict[str, Any], payment_id: str) -> PaymentsError:
     """The error that a refusal is. Where there is no such payment, its id is not repeated."""
+    if result["code"] in _TRY_AGAIN:
+        return _unfinished(payment_id)
     error = _REFUSALS[result["code"]]
     return error(result["code"], result["message"], result["param"], None if error is NotFound else payment_id)
+
+
+def _unfinished(payment_id: str) -> ProcessingFailed:
+    return ProcessingFailed("processing_failed", _UNFINISHED, payment_id=payment_id)

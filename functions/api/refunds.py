@@ -6,11 +6,10 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from functions.api import caller, commands, requests
+from functions.api import commands, lookup, requests
 from functions.api.operations import Operation, describes
 from functions.api.resources import Refund, RefundList
 from payments import books, events, identifiers, listings
-from payments.errors import NotFound
 from payments.journal import Journal
 from payments.listings import InvalidCursor
 from payments.rest import exchange, queries
@@ -42,7 +41,7 @@ def refund(payment_id: str) -> Response[Any]:
 @describes(
     Operation(
         answers={200: RefundList},
-        errors={400: queries.PAGE_ERRORS, 404: ("payment_not_found",)},
+        errors={400: queries.PAGE_ERRORS, **lookup.ERRORS},
         path={"payment_id": requests.PaymentId},
         query=queries.PageQuery,
     )
@@ -51,9 +50,9 @@ def refunds(payment_id: str) -> Response[Any]:
     """List a payment's refunds, the newest first."""
     event = router.current_event
     query = queries.decode(event, queries.PageQuery)
-    found = books.find(payment_id) if identifiers.is_identifier(payment_id, "pay") else None
-    if found is None or found.merchant_id != caller.merchant(event).merchant_id:
-        raise NotFound("payment_not_found", "There is no such payment.")
+    found = lookup.payment(event, payment_id)
+    if isinstance(found, Response):
+        return found
     try:
         page = listings.page_of(_refunds(payment_id), query.limit, query.cursor, lambda refund: refund["id"])
     except InvalidCursor:

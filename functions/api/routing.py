@@ -1,4 +1,5 @@
-"""Writes go to the primary region of the merchant's shard, by invoking this function's twin there."""
+"""Writes go to the primary region of the merchant's shard, by invoking this function's twin there, and so do questions
+for a payment that is not here. Once: a twin never sends on what was sent to it, whatever its own map says."""
 
 import json
 from typing import Any
@@ -25,7 +26,7 @@ _paused_until: dict[str, float] = {}
 
 
 def only_forward(event: dict[str, Any], shard: int, body: bytes) -> dict[str, Any] | None:
-    """As `forward`, for what no other region may do in the primary's place: None when this region is the primary.
+    """As `forward`, for what no other region may do (or know) in the primary's place: None when this region is it.
 
     Two regions that refund a payment each from its own copy would refund it twice; a charge is the same one in both.
     Raises `ProcessingFailed` when the primary does not answer, also for as long as it is left alone.

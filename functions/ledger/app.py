@@ -11,8 +11,7 @@ from payments.observability import logger
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Runs one operation, `post`, `abandon` or `record_blocked`; the answer's `result` says what it came to."""
-    operation = charges.OPERATIONS[event["operation"]]
-    answer = operation(charges.opened(event["charge"], event["fraud"]))
+    answer = charges.run(event["operation"], event["charge"], event["fraud"])
     _log("ledger", event["operation"], answer["result"], event["charge"]["payment_id"])
     return answer
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from functions.ledger import fencing
 from payments import books, clock, identifiers, regions, transfers
 from payments.journal import IrreversibleJournal, Journal, reversal
 from payments.money import InvalidMoney
@@ -59,9 +60,11 @@ Booking = Payout | Fee | Adjustment | Reversal | Settlement
 
 
 def book(booking: Booking) -> dict[str, Any]:
-    """Writes the booking's journal, once.
+    """Writes the booking's journal, once, in the region that writes for its shard only: two regions could book the same
+    reference with different contents, and one journal would take the other's place.
 
-    `written`, `exists`, `conflict` (another booking has that reference), or `refused`.
+    `written`, `exists`, `conflict` (another booking has that reference), or `refused`. What any region has booked is
+    `exists`, or `conflict`, in each that knows of it.
     """
     try:
         journal = _journal(booking, clock.now())
@@ -69,7 +72,11 @@ def book(booking: Booking) -> dict[str, Any]:
         return _refused("invalid_booking", str(error))
     if journal is None:
         return _refused("journal_not_found", "There is no such journal.")
-    standing = books.book(journal)
+    standing = books.find_journal(journal.payment_id, journal.journal_id)
+    if standing is None:
+        if refusal := fencing.refusal(identifiers.shard_of(journal.payment_id)):
+            return _refused(*refusal)
+        standing = books.book(journal)
     result: Literal["written", "exists", "conflict"] = "written"
     if standing is not journal:
         result = "exists" if (standing.entries, standing.reason) == (journal.entries, journal.reason) else "conflict"

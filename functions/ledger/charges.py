@@ -4,12 +4,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from functions.ledger import fencing
 from payments import books, events, lifecycle, regions
 from payments.books import Outcome, Written
 from payments.fees import FeePlan
 from payments.lifecycle import Failure, Payment, Status
 
 BLOCKED = Failure("fraud_blocked", "The charge was blocked by fraud scoring.")
+
+
+def run(operation: str, charge: dict[str, Any], fraud: dict[str, Any]) -> dict[str, Any]:
+    """What the operation came to; `fenced`, and nothing was written, where this region has lost the charge's shard."""
+    if operation in _FENCED and fencing.fenced(charge["shard"], charge["epoch"], charge["mapped_at"]):
+        return {"result": "fenced"}
+    return _OPERATIONS[operation](opened(charge, fraud))
 
 
 def opened(charge: dict[str, Any], fraud: dict[str, Any]) -> Payment:
@@ -60,11 +68,13 @@ def record_blocked(payment: Payment) -> dict[str, Any]:
     return _answer("blocked", books.record_blocked(blocked))
 
 
-OPERATIONS: dict[str, Callable[[Payment], dict[str, Any]]] = {
+_OPERATIONS: dict[str, Callable[[Payment], dict[str, Any]]] = {
     "post": post,
     "abandon": abandon,
     "record_blocked": record_blocked,
 }
+_FENCED = ("post", "record_blocked")
+"""What makes a payment. Giving an attempt up is never refused: it only keeps a late write from happening."""
 
 
 def _answer(written_as: str, written: Written) -> dict[str, Any]:

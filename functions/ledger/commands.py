@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions.ledger import fencing
 from payments import books, clock, events, identifiers, lifecycle
 from payments.books import CommandRecord
 from payments.journal import Journal
@@ -46,20 +47,23 @@ _BUSY = "Others are changing the payment at this moment; nothing was done, send 
 
 
 def run(request: Request) -> Answer:
-    """Carries out the command, once for each key.
+    """Carries out the command, once for each key, in the region that writes for the payment's shard only.
 
-    `done`, `replayed` with the first answer, or `refused` with the reason.
+    `done`, `replayed` with the first answer, which any region gives that knows it, or `refused` with the reason.
     """
     command_id = identifiers.command_id(request.merchant_id, request.key, request.origin)
+    if done := books.command_record(command_id):
+        return _replayed(done, request)
+    if refusal := fencing.refusal(identifiers.merchant_shard(request.merchant_id)):
+        return _refused(*refusal)
     for wait in (*(_LONGEST_WAIT_SECONDS * (number + 1) / _TRIES for number in range(_TRIES)), None):
-        done = books.command_record(command_id)
-        if done:
-            return _replayed(done, request)
         answer = _tried(request, command_id)
         if answer:
             return answer
         if wait is not None:
             clock.pause(wait)
+        if done := books.command_record(command_id):
+            return _replayed(done, request)
     return _refused("payment_busy", _BUSY)
 
 

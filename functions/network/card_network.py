@@ -94,9 +94,9 @@ def _held(network_ref: str) -> requests.Response | None:
 
 
 def tell(payment: Payment, operation: Operation) -> Failure | None:
-    """Tells the network of a capture, void or refund of the payment: None when it has taken it, or why it has not.
+    """Tells the network of a capture, void or refund of the payment: None when it has taken it, or why it never will.
 
-    No answer is not a decision, as with `authorize`. Raises `TryLater`, also when the network refuses the operation.
+    No answer is not a decision, as with `authorize`, and neither is an error. Raises `TryLater`.
     """
     order = {
         "operation_ref": operation.operation_id,
@@ -109,7 +109,7 @@ def tell(payment: Payment, operation: Operation) -> Failure | None:
         answer = _session().post(f"{_base()}/operations", json=order, timeout=_TIMEOUT_SECONDS)
     except requests.RequestException:
         return _known(operation)
-    return _taken(answer)
+    return _taken(answer, operation)
 
 
 def _known(operation: Operation) -> Failure | None:
@@ -121,16 +121,20 @@ def _known(operation: Operation) -> Failure | None:
         raise TryLater("the card network does not answer") from None
     if answer.status_code == requests.codes.not_found:
         raise TryLater("the card network does not know the operation yet")
-    return _taken(answer)
+    return _taken(answer, operation)
 
 
-def _taken(answer: requests.Response) -> Failure | None:
+def _taken(answer: requests.Response, operation: Operation) -> Failure | None:
     if answer.status_code != requests.codes.ok:
         raise TryLater(f"the card network answered {answer.status_code}")
-    status = answer.json()["status"]
-    if status not in ("accepted", "declined"):
+    content = answer.json()
+    if content["status"] not in ("accepted", "declined"):
         raise TryLater("the card network has not decided yet")
-    return None if status == "accepted" else REFUND_DECLINED
+    if content["status"] == "accepted":
+        return None
+    if operation.kind == "refund":
+        return REFUND_DECLINED
+    return Failure(str(content["code"] or "declined"), f"The card network refused the {operation.kind}.")
 
 
 def _terms(payment: Payment) -> dict[str, Any]:

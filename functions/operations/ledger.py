@@ -15,11 +15,15 @@ _ATTEMPTS = 2
 request goes on where this one stopped."""
 
 
+_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
+"""Refusals that say nothing of the booking: its shard has just moved to another region."""
+
+
 def book(shard: int, booking: Mapping[str, Any]) -> None:
     """Books it, once for each reference.
 
-    Raises `ProcessingFailed` when the ledger does not answer, and `Conflict` when it will not book this, which its
-    checks beforehand make a matter for a person.
+    Raises `ProcessingFailed` when the ledger does not answer, or the shard moves, and `Conflict` when it will not book
+    this, which its checks beforehand make a matter for a person.
     """
     region = regions.primary(shard)
     endpoint = regions.endpoints().get(region)
@@ -27,8 +31,14 @@ def book(shard: int, booking: Mapping[str, Any]) -> None:
     try:
         answer = invocation.ask(functions, settings().book_function, dict(booking))
     except invocation.NoAnswer:
-        raise ProcessingFailed("processing_failed", "This is not finished; send the same request again.") from None
+        raise _unfinished() from None
+    if answer.get("code") in _TRY_AGAIN:
+        raise _unfinished()
     if answer["result"] not in ("written", "exists"):
         refused = {"reference": booking["reference"], "result": answer["result"], "code": answer.get("code")}
         logger.critical("the ledger does not book a decision", extra=refused)
         raise Conflict("booking_refused", "The ledger does not book this; nothing else of it was done.")
+
+
+def _unfinished() -> ProcessingFailed:
+    return ProcessingFailed("processing_failed", "This is not finished; send the same request again.")

@@ -29,11 +29,16 @@ _REFUSALS: dict[str, type[PaymentsError]] = {
 """The only state that does not allow a decision passes: the card network has not answered yet."""
 
 
+_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
+"""Refusals that say nothing of the payment: its shard has just moved to another region."""
+
+
 def carry_out(payment: Payment, decision: Decision, by: str, key: str, reason: str) -> dict[str, Any]:
     """The ledger's answer, with its `result`, `done` or `replayed`.
 
     Raises `Conflict` when it is not in review (any more), `Busy` when the card network has not decided yet or others
-    are at the payment, `IdempotencyKeyReused`, and `ProcessingFailed` when the ledger does not answer.
+    are at the payment, `IdempotencyKeyReused`, and `ProcessingFailed` when the ledger does not answer or the shard
+    moves.
     """
     asked = {"command": decision, "payment_id": payment.payment_id, "reason": reason}
     request = {
@@ -50,7 +55,13 @@ def carry_out(payment: Payment, decision: Decision, by: str, key: str, reason: s
     try:
         answer = invocation.ask(functions, settings().command_function, request)
     except invocation.NoAnswer:
-        raise ProcessingFailed("processing_failed", "This is not finished; send the same request again.") from None
+        raise _unfinished() from None
     if answer["result"] == "refused":
+        if answer["code"] in _TRY_AGAIN:
+            raise _unfinished()
         raise _REFUSALS[answer["code"]](answer["code"], answer["message"], answer["param"], payment.payment_id)
     return answer
+
+
+def _unfinished() -> ProcessingFailed:
+    return ProcessingFailed("processing_failed", "This is not finished; send the same request again.")

@@ -20,12 +20,12 @@ _READ_TIMEOUT_SECONDS = 30
 
 _AMOUNTS = ("captured", "returned", "fees", "written_off")
 
-_PASSING = frozenset({"payment_busy"})
+_PASSING = frozenset({"payment_busy", "not_primary", "shard_moving"})
 """Refusals that are not an answer: the same request may be carried out a moment later."""
 
 
 class LedgerUnavailable(RuntimeError):
-    """The ledger's function did not answer, or is too busy; asking again is safe."""
+    """The ledger's function did not answer, is too busy, or its shard is moving; asking again is safe."""
 
 
 class BookingRefused(RuntimeError):
@@ -48,6 +48,8 @@ def settle(reference: str, settled: Booking) -> None:
         "currency": settled.currency,
     }
     answer = _invoke(load(LedgerSettings).book_function, settled.shard, event | amounts)
+    if answer.get("code") in _PASSING:
+        raise LedgerUnavailable(answer["code"])
     if answer["result"] not in ("written", "exists"):
         raise BookingRefused(f"{event['reference']}, shard {settled.shard}: {answer.get('code', answer['result'])}")
 

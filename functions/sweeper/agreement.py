@@ -13,11 +13,9 @@ from payments import books, clock, regions, replay
 from payments.clients import client
 from payments.journal import Journal
 from payments.lifecycle import Payment
-from payments.observability import count, logger
+from payments.observability import CONTRADICTIONS, count, logger
 from payments.replay import Replayed
 from payments.settings import TableSettings, load
-
-CONTRADICTIONS = "LedgerContradictions"
 
 SETTLED = timedelta(minutes=10)
 """Longer than a replica is usually behind: of a payment that changed since then, not everything may be here yet."""
@@ -71,7 +69,7 @@ def _beyond(told: Replayed) -> str | None:
         return "captured and released beyond the amount"
     if told.refunded + told.charged_back + disputed > told.captured:
         return "refunded and disputed beyond the captures"
-    return "more refunds ended than began" if told.refunded < 0 else None
+    return "more ended than began" if min(told.captured, told.released, told.refunded) < 0 else None
 
 
 def _differs(payment: Payment | None, journals: Journals) -> bool:

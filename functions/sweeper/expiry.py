@@ -61,7 +61,7 @@ def _over(shard: int, now: datetime) -> list[str]:
 
 def _void(payment: Payment) -> bool:
     """Whether this voided the payment."""
-    key = f"expire/{payment.payment_id}"
+    key = f"expire/{payment.payment_id}/{payment.capturable}"  # once refused, what is left then is another void
     command = {
         "command": "void",
         "payment_id": payment.payment_id,

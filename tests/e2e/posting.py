@@ -90,6 +90,8 @@ def _charge(order: Order) -> dict[str, Any]:
         "attempt": identifiers.new_attempt(),
         "merchant_id": order.merchant_id,
         "shard": identifiers.merchant_shard(order.merchant_id),
+        "epoch": 0,
+        "mapped_at": clock.now(),
         "fingerprint": "f" * 64,
         "amount": order.amount,
         "currency": order.currency,

@@ -66,6 +66,8 @@ def post(cloud, region, card, amount):
         "attempt": identifiers.new_attempt(),
         "merchant_id": merchant_id,
         "shard": identifiers.merchant_shard(merchant_id),
+        "epoch": 0,
+        "mapped_at": clock.now(),
         "fingerprint": "f" * 64,
         "amount": amount,
         "currency": "USD",

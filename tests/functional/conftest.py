@@ -16,6 +16,8 @@ from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
 from tests.functional.samples import CARD_FACTS, FRAUD, MERCHANT
 
+SHARD = identifiers.merchant_shard(MERCHANT)
+
 _PLAIN_TABLES = {
     "shards": [("shard", "N")],
     "balances": [("account", "S"), ("period", "S")],
@@ -96,8 +98,17 @@ def make_tables():
             KeySchema=[{"AttributeName": keys[0][0], "KeyType": "HASH"}]
             + [{"AttributeName": key, "KeyType": "RANGE"} for key, _ in keys[1:]],
         )
+    write_here()
     # Straight into moto: most tests make no client of S3.
     get_backend("s3")["123456789012"]["aws"].create_bucket(os.environ["RECONCILIATION_BUCKET"], "us-east-1")
+
+
+def write_here(shard=SHARD, **changes):
+    """Has this region write for a shard, by default the merchant's, for which the other one would by itself."""
+    item = {"shard": shard, "primary": "us-east-1", "epoch": 0, **changes}
+    typed = {name: {"N" if isinstance(value, int) else "S": str(value)} for name, value in item.items()}
+    clients.client("dynamodb").put_item(TableName="shards", Item=typed)
+    regions._cache.clear()
 
 
 @pytest.fixture
@@ -140,6 +151,8 @@ def charge(key="key-1", **changes):
         "attempt": identifiers.new_attempt(),
         "merchant_id": MERCHANT,
         "shard": identifiers.merchant_shard(MERCHANT),
+        "epoch": 0,
+        "mapped_at": clock.now(),
         "fingerprint": "f" * 64,
         "amount": 4200,
         "currency": "USD",

@@ -52,7 +52,7 @@ class Faults:
         self.windows = [self._window(kind) for kind in ("freeze", "kill", "cut") if kind in self._rates]
         self.lag = 30.0 if "lag" in self._rates else 1.5
         self.skew = random.uniform(-0.4, 0.4)
-        self.moves = [self._move() for _ in range(3)] if "flip" in self._rates else []
+        self.moves = [self._move() for _ in range(random.randint(1, 3))] if "flip" in self._rates else []
         """When a shard gets another primary region, and which shard."""
         self.quiet = False
 
@@ -71,9 +71,14 @@ class Faults:
         return bool(set(self.kinds) - {"duplicate", "drop", "lag"})
 
     def _move(self) -> tuple[float, int]:
+        """Some moves are what a region's trouble leads to: they take its own shard away, while it lasts."""
+        if self.windows and self._random.random() < 0.6:
+            window = self._random.choice(self.windows)
+            return self._random.uniform(window.begins, min(window.begins + 30, window.ends)), window.region
         return self._random.uniform(1, QUIET_AT * 0.8), self._random.randrange(2)
 
     def _window(self, kind: str) -> Window:
-        begins = self._random.choice((self._random.uniform(0, 5), self._random.uniform(0, 90)))
-        ends = begins + self._random.choice((self._random.uniform(1, 20), self._random.uniform(20, LONGEST_CUT)))
+        begins = self._random.choice((self._random.uniform(0, 5), self._random.uniform(15, 90)))
+        lengths = (1, 20), (20, LONGEST_CUT), (80, LONGEST_CUT)
+        ends = begins + self._random.uniform(*self._random.choice(lengths))
         return Window(kind, self._random.randrange(2), begins, min(ends, QUIET_AT))

@@ -7,8 +7,6 @@ from random import Random
 from typing import Any
 
 from payments import identifiers
-from tests.simulation import known
-from tests.simulation.faults import QUIET_AT
 from tests.simulation.hub import Crashed, TimedOut
 from tests.simulation.region import Region
 from tests.simulation.vault import BLOCKED_CENTS, INVALID_CENTS
@@ -70,6 +68,9 @@ class Merchants:
     def _order(self, number: int, start: float) -> None:
         pick, merchant = self._random, self._random.choice(MERCHANTS)
         request = self._charge(merchant, f"key-{number}", pick.randint(10, 90) * 100 + pick.choice(CENTS))
+        about = self._later_move(merchant, start)
+        if about and pick.random() < 0.5:
+            request.body["capture"] = False
         self.charges.append(request)
         raced = 1 if number else 2  # every run has at least one charge that is raced into both regions
         for copy in range(max(raced, pick.choice((1, 2, 2, 3)))):
@@ -80,8 +81,14 @@ class Merchants:
             other.body["customer"] = {"id": "cus_2"}
             self.charges.append(other)
             self._send(other, start + pick.choice((2, 90)) * pick.random(), pick.choice(self._regions))
-        if pick.random() < 0.5:
-            self._follow(request, start)
+        if about or pick.random() < 0.5:
+            self._follow(request, start, about)
+
+    def _later_move(self, merchant: str, start: float) -> float | None:
+        """When the merchant's shard moves, some time after a charge."""
+        shard = identifiers.merchant_shard(merchant)
+        moves = [when for when, moved in self._wire.faults.moves if moved == shard and when > start + 15]
+        return self._random.choice(moves) if moves else None
 
     def _charge(self, merchant: str, key: str, amount: int) -> Request:
         card = "invalid" + "a" * 13 if amount % 100 == INVALID_CENTS else self._random.choice(CARDS)
@@ -96,12 +103,9 @@ class Merchants:
         patient = self._random.random() < 0.85
         return Request(merchant, key, "/api/v1/payments/charge", body, patient=patient)
 
-    def _follow(self, charge: Request, start: float) -> None:
-        """What the merchant does with the payment later, sometimes to both regions at once."""
-        moves = self._wire.faults.moves
-        if moves:
-            about, _ = self._random.choice(moves)
-            start = max(start, about - 15) if known.COMMANDS_WHILE_A_SHARD_MOVES else QUIET_AT + 60
+    def _follow(self, charge: Request, start: float, about: float | None) -> None:
+        """What the merchant does with the payment later, sometimes to both regions at once; if its shard moves `about`
+        some time, some of it before that and some after."""
         payment_id = identifiers.payment_id(charge.merchant, charge.key)
         kinds = ("refund", "refund") if charge.body["capture"] else ("capture", "capture", "void", "refund")
         for number, kind in enumerate(self._random.sample(kinds, self._random.randint(1, len(kinds)))):
@@ -109,7 +113,9 @@ class Merchants:
             path = f"/api/v1/payments/{payment_id}/{kind}"
             request = Request(charge.merchant, f"{charge.key}-{number}", path, body)
             self.commands.append(request)
-            first, apart = start + self._random.uniform(5, 25 if moves else 65), self._random.uniform(0, 0.2)
+            first, apart = start + self._random.uniform(5, 65), self._random.uniform(0, 0.2)
+            if about:
+                first = about + self._random.choice((self._random.uniform(-10, 0), self._random.uniform(0, 10)))
             for copy in range(self._random.choice((1, 1, 2))):
                 self._send(request, first + apart * copy, self._regions[(copy + number) % 2])
 

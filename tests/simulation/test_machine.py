@@ -14,6 +14,8 @@ CHARGE = {
     **dict.fromkeys(("currency", "card", "customer", "device", "description", "metadata", "fees", "capture"), "x"),
     "amount": 1,
     "shard": 1,
+    "epoch": 0,
+    "mapped_at": "x",
     "fraud_limits": None,
 }
 TOKENIZED = {"result": "tokenized", "card": {"token": "tok_x"}}
@@ -89,6 +91,32 @@ def test_a_blocked_charge_is_recorded_after_its_token_is_released():
 
     assert functions.run() == {"outcome": "blocked", "payment": "p"}
     assert functions.asked == ["Tokenize", "Fraud", "Release", "record_blocked"]
+
+
+def test_a_charge_that_the_ledger_does_not_write_lets_go_of_its_token_and_fails():
+    functions = Functions(post=[{"result": "fenced"}])
+
+    assert functions.run() == {"outcome": "failed"}
+    assert functions.asked == ["Tokenize", "Fraud", "post", "Release"]
+
+
+def test_a_block_that_the_ledger_does_not_write_fails():
+    functions = Functions(Fraud=[{"decision": "block"}], record_blocked=[{"result": "fenced"}])
+
+    assert functions.run() == {"outcome": "failed"}
+    assert functions.asked == ["Tokenize", "Fraud", "Release", "record_blocked"]
+
+
+def test_the_ledger_is_told_the_lease_of_the_charge():
+    functions = Functions(Fraud=[{"decision": "block"}], record_blocked=[{"result": "fenced"}])
+    told = []
+    perform = functions.perform
+    functions.perform = lambda resource, asked, seconds: told.append(asked) or perform(resource, asked, seconds)
+
+    functions.run()
+
+    (asked,) = (asked for asked in told if asked.get("operation") == "record_blocked")
+    assert (asked["charge"]["epoch"], asked["charge"]["mapped_at"]) == (CHARGE["epoch"], CHARGE["mapped_at"])
 
 
 def test_a_path_that_finds_nothing_is_a_fault():

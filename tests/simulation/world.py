@@ -14,6 +14,7 @@ from tests.simulation import machine, seams, vault
 from tests.simulation.audit import Books, audit
 from tests.simulation.clients import Session
 from tests.simulation.faults import QUIET_AT, Faults, Window
+from tests.simulation.fences import Fences, ShardMap
 from tests.simulation.hub import Hub
 from tests.simulation.merchants import Merchants
 from tests.simulation.outside import NetworkSession
@@ -42,7 +43,8 @@ class World:
         self.hub.failed = lambda task, error: self._trace(f"{self.hub.now:9.3f} {task.name}: {type(error).__name__}")
         self.replication = Replication(self.hub, self.faults, self.random.uniform)
         self.books, self.record = Books(), Record()
-        self._shards: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.shards = ShardMap(self.hub, seams.START, REGIONS)
+        self.fences = Fences(self.hub, self.shards)
         self.released: set[str] = set()
         self.used: set[str] = set()
         self.regions = [self._region(number, name) for number, name in enumerate(REGIONS)]
@@ -56,8 +58,11 @@ class World:
             self.hub.run(QUIET_AT)
             self._peace()
             if not self._settle():
-                return [*self.books.broken, "it never comes to rest: " + self._unsettled()]
-            return [*self.books.broken, *audit(self)]
+                return [*self._broken(), "it never comes to rest: " + self._unsettled()]
+            return [*self._broken(), *audit(self)]
+
+    def _broken(self) -> list[str]:
+        return [*self.books.broken, *self.fences.broken]
 
     def _region(self, number: int, name: str) -> Region:
         def watch(table: str, key: tuple[str, ...], item: dict[str, Any]) -> None:
@@ -65,7 +70,7 @@ class World:
             self.replication.wrote(number, table, key, item)
 
         tables = Tables(lambda: self.hub.now, watch, lambda: self.random.random() < 0.3)
-        tables.items["shards"] = self._shards
+        tables.items["shards"] = self.shards.items
         region = Region(name, self.faults.skew * number, self.wire, tables)
         tables.replaced = region.replaced
         self.replication.copies.append((region, tables))
@@ -77,10 +82,10 @@ class World:
             "${TokenizeFunctionArn}": cards.tokenize,
             "${ReleaseFunctionArn}": cards.release,
             "${FraudFunctionArn}": vault.score,
-            "${LedgerFunctionArn}": ledger.handler,
+            "${LedgerFunctionArn}": self.fences.charges(name, ledger.handler),
             "payments-vault-detokenize": cards.detokenize,
             "payments-api": api.handler,
-            "payments-ledger-command": ledger.command,
+            "payments-ledger-command": self.fences.commands(name, ledger.command),
             "payments-network": network.handler,
             "payments-sweeper": sweeper.handler,
             "payments-ledger-audit": sweeper.audit,
@@ -117,9 +122,8 @@ class World:
             region.memory.clear()
 
     def _flip(self, shard: int) -> None:
-        primary = self.random.choice(REGIONS)
-        self._trace(f"{self.hub.now:9.3f} shard {shard} moves to {primary}")
-        self._shards[str(shard),] = {"shard": {"N": str(shard)}, "primary": {"S": primary}}
+        now = self.hub.now
+        self._trace(f"{now:9.3f} shard {shard} moves to {self.shards.move(shard)}")
 
     def _peace(self) -> None:
         self._trace(f"{self.hub.now:9.3f} nothing goes wrong from here on")

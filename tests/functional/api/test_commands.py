@@ -10,6 +10,7 @@ from payments.lifecycle import Failure
 from tests.functional.api.functions import failing
 from tests.functional.api.life import approved, command, decide, end_refund
 from tests.functional.api.merchant import BODY, PAN, charge, without_request_id
+from tests.functional.conftest import write_here
 from tests.functional.samples import MERCHANT
 
 OTHER = "mer_" + "b" * 24
@@ -166,6 +167,7 @@ def test_a_key_of_a_charge_may_be_a_key_of_a_command(call):
 def test_another_merchants_payment_does_not_exist_and_is_not_touched(call, name):
     payment_id = ready(call, name)
     before = books.find(payment_id)
+    write_here(identifiers.merchant_shard(OTHER))
 
     status, body, _ = command(call, name, payment_id, merchant=OTHER)
     unknown = command(call, name, identifiers.payment_id(OTHER, "never"), merchant=OTHER)

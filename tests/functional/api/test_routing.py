@@ -7,14 +7,17 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from functions.api import app, routing
-from payments import clients, identifiers, regions
+from payments import books, clients, clock, identifiers, regions
 from tests.functional.api.life import approved, command
 from tests.functional.api.merchant import BODY, PAN, charge, event
+from tests.functional.conftest import write_here
 from tests.functional.samples import MERCHANT
 
+PRIMARY = regions.primary
 DECLINED = {"error": {"type": "card_error", "code": "expired_card", "message": "m", "request_id": "request-1"}}
 
 
+NOT_FOUND = {"error": {"type": "invalid_request_error", "code": "payment_not_found", "message": "m", "request_id": "r"}}
 PAYMENT = identifiers.payment_id(MERCHANT, "elsewhere")
 
 
@@ -147,9 +150,173 @@ def test_a_forwarded_command_is_refused_by_a_region_that_is_the_primary_no_more(
     assert "payments-ledger-command" not in [name for name, _ in functions.calls]
 
 
-def test_reads_are_answered_here(call, twin):
+def test_what_is_here_is_read_here(call, twin):
+    _, made, _ = charge(call)
     stand_in = twin(AssertionError("asked the other region"))
 
-    paths = ("payments", "balance", "ledger/entries", f"payments/{PAYMENT}/refunds")
-    assert [call("GET", f"/api/v1/{path}")[0] for path in paths] == [200, 200, 200, 404]
+    paths = ("payments", "balance", "ledger/entries", f"payments/{made['id']}", f"payments/{made['id']}/refunds")
+    assert [call("GET", f"/api/v1/{path}")[0] for path in paths] == [200] * 5
     assert stand_in.events == []
+
+
+@pytest.mark.parametrize("path", ["", "/refunds"])
+def test_a_payment_that_is_not_here_yet_is_asked_of_the_region_that_writes_for_it(call, twin, path):
+    content = {"statusCode": 404, "body": json.dumps(NOT_FOUND), "multiValueHeaders": {"X-A": ["b"]}}
+    stand_in = twin(payload(content))
+
+    status, body, headers = call("GET", f"/api/v1/payments/{PAYMENT}{path}")
+
+    assert (status, body, headers["X-A"]) == (404, NOT_FOUND, ["b"])
+    (asked,) = stand_in.events
+    assert (asked["forwarded_by"], asked["httpMethod"], asked["path"]) == (
+        "us-east-1",
+        "GET",
+        f"/api/v1/payments/{PAYMENT}{path}",
+    )
+
+
+@pytest.mark.parametrize("fault", ["refused", "crashed"])
+def test_while_that_region_does_not_answer_nobody_says_that_there_is_no_such_payment(call, twin, fault):
+    stand_in = twin(EndpointConnectionError(endpoint_url="x") if fault == "refused" else {"FunctionError": "Unhandled"})
+
+    answers = [call("GET", f"/api/v1/payments/{PAYMENT}") for _ in range(2)]
+
+    assert [(status, body["error"]["code"]) for status, body, _ in answers] == [(503, "processing_failed")] * 2
+    assert answers[0][2]["Retry-After"] == ["1"]
+    assert stand_in.events
+
+
+@pytest.mark.parametrize("payment_id", ["x", PAN, "pay_" + "9" * 26, identifiers.payment_id("mer_" + "c" * 24, "k")])
+def test_what_can_be_no_payment_of_the_merchant_is_asked_of_nobody(call, twin, payment_id):
+    stand_in = twin(AssertionError("asked the other region"))
+
+    assert call("GET", f"/api/v1/payments/{payment_id}")[0] == 404
+    assert stand_in.events == []
+
+
+def test_another_merchants_payment_is_not_here_and_not_asked_for(call, twin):
+    _, made, _ = charge(call)
+    stand_in = twin(AssertionError("asked the other region"))
+
+    assert call("GET", f"/api/v1/payments/{made['id']}", merchant="mer_" + "b" * 24)[0] == 404
+    assert stand_in.events == []
+
+
+class Regions:
+    """Both regions' API functions, each with a map of its own that says that the other one is the primary."""
+
+    def __init__(self, context, monkeypatch):
+        self.context, self.here, self.hops = context, "us-east-1", []
+        self.other = {"us-east-1": "us-west-2", "us-west-2": "us-east-1"}
+        monkeypatch.setattr(regions, "here", lambda: self.here)
+        monkeypatch.setattr(regions, "primary", lambda shard: self.other[self.here])
+        monkeypatch.setattr(routing, "client", lambda service, region, *_, **__: Sent(self, region))
+        monkeypatch.setattr(routing, "_paused_until", {})
+
+    def answer(self, region, asked):
+        before, self.here = self.here, region
+        self.hops.append(region)
+        try:
+            return app.handler(asked, self.context)
+        finally:
+            self.here = before
+
+
+class Sent:
+    """Lambda in a region."""
+
+    def __init__(self, world, region):
+        self.world, self.region = world, region
+
+    def invoke(self, FunctionName, Payload):
+        return payload(self.world.answer(self.region, json.loads(Payload)))
+
+
+@pytest.fixture
+def disagreeing(sagas, functions, context, monkeypatch):
+    return Regions(context, monkeypatch)
+
+
+def test_regions_that_take_each_other_for_the_primary_pass_a_charge_on_once(disagreeing, sagas):
+    answer = disagreeing.answer("us-east-1", event("POST", "/api/v1/payments/charge", BODY))
+
+    assert answer["statusCode"] == 201
+    assert disagreeing.hops == ["us-east-1", "us-west-2"]
+    assert len(sagas) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/refund"), ("POST", "/capture"), ("POST", "/void"), ("GET", "")]
+)
+def test_regions_that_take_each_other_for_the_primary_refuse_what_only_the_primary_may_do(
+    disagreeing, functions, method, path
+):
+    asked = event(method, f"/api/v1/payments/{PAYMENT}{path}", {} if method == "POST" else None)
+
+    assert disagreeing.answer("us-east-1", asked)["statusCode"] == 503
+    assert disagreeing.hops == ["us-east-1", "us-west-2"]
+    assert functions.calls == []
+
+
+@pytest.mark.parametrize("where", ["body", "headers", "query"])
+def test_no_client_can_say_that_its_request_was_forwarded(context, sagas, functions, twin, where):
+    stand_in = twin(payload({"statusCode": 402, "body": json.dumps(DECLINED), "multiValueHeaders": {}}))
+    said = {"forwarded_by": "us-west-2"}
+    body = {**BODY, "metadata": said} if where == "body" else BODY
+    asked = event("POST", "/api/v1/payments/charge", body, said if where == "headers" else None, query=said)
+
+    assert app.handler(asked, context)["statusCode"] == 402
+    assert len(stand_in.events) == 1
+    assert sagas == []
+
+
+def test_a_field_of_that_name_in_a_request_is_refused_as_any_other(call, twin):
+    stand_in = twin(AssertionError("asked the other region"))
+
+    status, body, _ = charge(call, {**BODY, "forwarded_by": "us-west-2"})
+
+    assert (status, body["error"]["code"]) == (400, "invalid_field")
+    assert stand_in.events == []
+
+
+def test_a_region_whose_shards_have_moved_is_not_asked(call, sagas, twin, monkeypatch):
+    stand_in = twin(AssertionError("asked the region that is down"))
+    monkeypatch.setattr(regions, "primary", PRIMARY)
+    write_here(epoch=1)
+
+    assert charge(call)[0] == 201
+    assert call("GET", f"/api/v1/payments/{PAYMENT}")[0] == 404
+    assert stand_in.events == []
+
+
+def test_a_charge_carries_the_epoch_that_it_was_taken_by_and_when_that_was_read(call, sagas, monkeypatch):
+    monkeypatch.setattr(regions, "primary", PRIMARY)
+    write_here(epoch=7)
+    before = clock.now()
+
+    charge(call, key="first")
+    read = sagas[0]["mapped_at"]
+    charge(call, key="second")
+
+    assert before <= read <= clock.now()
+    assert [(charge["epoch"], charge["mapped_at"]) for charge in sagas] == [(7, read)] * 2
+
+
+@pytest.mark.parametrize("moved", [{"primary": "us-west-2"}, {"since": "2999-01-01T00:00:00Z"}])
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+def test_a_forwarded_command_is_not_carried_out_where_a_fresh_look_says_that_it_must_not(
+    call, functions, context, twin, name, moved, monkeypatch
+):
+    stand_in = twin({"FunctionError": "Unhandled"})
+    payment_id = approved(call, capture=name == "refund")
+    before = books.find(payment_id)
+    command(call, name, payment_id, {} if name == "void" else {"amount": 5})
+    monkeypatch.setattr(regions, "primary", lambda shard: "us-east-1")  # what this process remembers
+    write_here(epoch=1, **moved)
+
+    answer = app.handler(stand_in.events[-1], context)
+
+    assert (answer["statusCode"], answer["multiValueHeaders"]["Retry-After"]) == (503, ["1"])
+    assert json.loads(answer["body"])["error"]["code"] == "processing_failed"
+    assert "payments-ledger-command" in [name for name, _ in functions.calls]
+    assert books.find(payment_id) == before

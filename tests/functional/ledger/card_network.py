@@ -11,7 +11,8 @@ REFUND_DECLINED = 7
 
 
 class Record:
-    """What the network knows. `refusals` is what it had to refuse: a platform that keeps its promises causes none."""
+    """What the network knows. `refusals` is what it could not even decline: a platform that keeps its promises
+    causes none."""
 
     def __init__(self):
         self.authorizations, self.operations, self.refusals = {}, {}, []
@@ -23,6 +24,11 @@ class Record:
             known = getattr(self, kind).get(unquote(reference))
             return (200, known) if known else (404, {})
         return self._authorize(order) if kind == "authorizations" else self._operate(order)
+
+    @property
+    def exceeded(self):
+        """The operations that asked for more than there was: two of them contradicted each other."""
+        return [made for made in self.operations.values() if made["code"] == "amount_exceeded"]
 
     def captured(self, network_ref):
         held = self.authorizations[network_ref]
@@ -49,23 +55,22 @@ class Record:
         if held:
             same = all(held[name] == value for name, value in order.items())
             return (200, held) if same else self._refuse(409, order)
-        if not self._possible(order):
+        authorization = self.authorizations.get(order["network_ref"])
+        if authorization is None or authorization["status"] == "declined":
             return self._refuse(422, order)
         declined = order["kind"] == "refund" and order["amount"] % 100 == REFUND_DECLINED
-        made = {**order, "status": "declined" if declined else "accepted"}
-        made["code"] = "refund_declined" if declined else None
+        code = "amount_exceeded" if order["amount"] > self._left(order) else "refund_declined" if declined else None
+        made = {**order, "status": "declined" if code else "accepted", "code": code}
         self.operations[order["operation_ref"]] = made
         return 200, made
 
-    def _possible(self, order):
-        reference, amount = order["network_ref"], order["amount"]
-        authorization = self.authorizations.get(reference)
-        if authorization is None or authorization["status"] == "declined":
-            return False
+    def _left(self, order):
+        """What the authorization has left for an operation of this kind."""
+        reference = order["network_ref"]
         captured = self.captured(reference)
         if order["kind"] == "refund":
-            return amount <= captured - self.refunded(reference)
-        return amount <= authorization["amount"] - captured - self._sum(reference, "void")
+            return captured - self.refunded(reference)
+        return self.authorizations[reference]["amount"] - captured - self._sum(reference, "void")
 
     def _sum(self, reference, kind):
         return sum(

@@ -64,6 +64,8 @@ class Machine(RuleBasedStateMachine):
             "attempt": identifiers.new_attempt(),
             "merchant_id": MERCHANT,
             "shard": SHARD,
+            "epoch": 0,
+            "mapped_at": clock.now(),
             "fingerprint": "f" * 64,
             "amount": amount,
             "currency": currency,
@@ -246,7 +248,7 @@ class Machine(RuleBasedStateMachine):
             self._check_accounts()
             for payment_id, model in self.payments.items():
                 self._check_payment(self.world.payments[payment_id], model)
-            assert self.world.network.refusals == []
+            assert self.world.network.refusals == self.world.network.exceeded == []
 
     def _check_accounts(self):
         """Every journal balances, and all of them together are the model's accounts."""

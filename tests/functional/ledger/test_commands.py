@@ -9,7 +9,7 @@ from payments.books import Contention, ReplicationGap
 from payments.journal import Kind
 from payments.lifecycle import Authorization, Failure, Status
 from payments.tables import JournalItem, PaymentItem
-from tests.functional.conftest import charge
+from tests.functional.conftest import charge, write_here
 from tests.functional.samples import AUTHORIZATION, FRAUD, MERCHANT
 
 
@@ -114,13 +114,14 @@ def test_a_refused_command_uses_up_no_key(authorized):
 
 
 def test_another_merchants_payment_is_no_payment(authorized):
-    payment = authorized()
+    payment, other = authorized(), "mer_" + "b" * 24
+    write_here(identifiers.merchant_shard(other))
 
     answer = app.command(
         {
             "command": "refund",
             "payment_id": payment.payment_id,
-            "merchant_id": "mer_" + "b" * 24,
+            "merchant_id": other,
             "key": "k",
             "fingerprint": "f",
         },
@@ -239,6 +240,8 @@ def settle(**changes):
 
 
 def test_a_settlement_is_written_once_for_its_shard_and_reference(tables):
+    write_here(17)
+
     first, again, other, another = settle(), settle(), settle(fees=91), settle(shard=18)
 
     assert [found["result"] for found in (first, again, other, another)] == ["written", "exists", "conflict", "written"]

@@ -10,7 +10,7 @@ import msgspec
 from payments import identifiers
 from payments.clients import client
 from payments.journal import Journal, Phase
-from payments.lifecycle import DECIDED_SEQUENCE, Payment, Status, request_id
+from payments.lifecycle import DECIDED_SEQUENCE, REFUSED, Payment, Status, request_id
 from payments.settings import load
 
 SOURCE = "payments"
@@ -21,12 +21,14 @@ PAYMENT_RESULT = "payment_result"
 CONFLICT = "conflict"
 """The operation of a `payment_command` that asks which of two requests under the payment's id stands."""
 
-_ENDS = ("#succeeded", "#failed", "")
+_ENDS = ("#succeeded", "#failed", REFUSED, "")
 """How the ids of an operation's journals end, its last one first."""
 
 _RESULTS = {
     ("cap", ""): "payment.captured",
+    ("cap", "refused"): "payment.capture_failed",
     ("vod", ""): "payment.canceled",
+    ("vod", "refused"): "payment.void_failed",
     ("ref", "succeeded"): "refund.succeeded",
     ("ref", "failed"): "refund.failed",
     ("dsp", ""): "dispute.opened",

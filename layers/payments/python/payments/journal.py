@@ -125,18 +125,36 @@ def reversal(journal: Journal, at: str, reason: str) -> Journal:
     """The journal that takes another one back: the same amounts on the other sides. Raises `IrreversibleJournal`."""
     if journal.reverses or any(entry.phase is not Phase.POSTED for entry in journal.entries):
         raise IrreversibleJournal(f"a {journal.kind} cannot be reversed by itself")
-    swapped = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
     return Journal(
         journal.payment_id,
         f"reversal#{journal.journal_id}",
         Kind.REVERSAL,
         at,
-        tuple(replace(entry, side=swapped[entry.side]) for entry in journal.entries),
+        undone(journal.entries),
         journal.sequence,
         reason,
         reverses=journal.journal_id,
     )
 
+
+def undone(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries that take these back: what they reserved is released, what they took to its end is reserved again,
+    and what they posted is posted on the other side. They balance if these do."""
+    return tuple(
+        replace(entry, phase=phase, side=entry.side if same_side else _OTHER[entry.side])
+        for entry in entries
+        for phase, same_side in _UNDONE[entry.phase]
+    )
+
+
+_OTHER = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
+_UNDONE: dict[Phase, tuple[tuple[Phase, bool], ...]] = {
+    Phase.PENDING: ((Phase.VOID_PENDING, True),),
+    Phase.POST_PENDING: ((Phase.PENDING, True), (Phase.POSTED, False)),
+    Phase.VOID_PENDING: ((Phase.PENDING, True),),
+    Phase.POSTED: ((Phase.POSTED, False),),
+}
+"""The phases that take a phase back, and whether on its side."""
 
 EFFECTS: dict[Phase, tuple[int, int]] = {
     Phase.PENDING: (1, 0),

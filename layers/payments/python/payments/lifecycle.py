@@ -10,7 +10,7 @@ from typing import Any
 
 from payments import accounts
 from payments.fees import NO_FEES, FeePlan
-from payments.journal import Entry, Journal, Kind, Phase, transfer
+from payments.journal import Entry, Journal, Kind, Phase, transfer, undone
 
 WITHDRAWN = "#withdrawn"
 """How the id of the journal ends that takes back a request's authorization, after the id of that."""
@@ -23,6 +23,10 @@ DECIDED_SEQUENCE = 2
 
 KEY_REUSED = "idempotency_key_reused"
 """Reason of a withdrawal: another request under the same idempotency key stands."""
+
+REFUSED, REST = "#refused", "#rest"
+"""Ends of ids: of the journal that takes back what the card network refused, and of what a final capture was to
+release, which the network is told of by that id."""
 
 EXPIRED = "authorization_expired"
 """Reason of a void that nobody asked for: the authorization was not captured in time."""
@@ -141,6 +145,8 @@ class Payment:
     `card` holds the card facts a vault token stands for (token, brand, network, BIN, last four, expiry), `fraud` the
     score and its reasons. `sequence` counts the steps from 1. `amount_captured` plus `amount_released` is what of the
     authorized `amount` has come to its end; `amount_refunded` includes refunds the network has not confirmed yet.
+    Where two regions have each done something without the other, the amounts may be more than there is, until the
+    network has refused one of the two.
     """
 
     payment_id: str
@@ -190,12 +196,12 @@ class Payment:
     @property
     def capturable(self) -> int:
         """What is authorized and neither captured nor released."""
-        return self.amount - self.amount_captured - self.amount_released
+        return max(self.amount - self.amount_captured - self.amount_released, 0)
 
     @property
     def refundable(self) -> int:
         """What is captured and neither refunded nor taken back by the network."""
-        return self.amount_captured - self.amount_refunded - self.amount_charged_back
+        return max(self.amount_captured - self.amount_refunded - self.amount_charged_back, 0)
 
     def operation(self, operation_id: str) -> Operation | None:
         """The outstanding operation of this id."""
@@ -358,6 +364,28 @@ def end_operation(payment: Payment, operation_id: str, at: str) -> Payment:
     """
     _outstanding(payment, operation_id)
     return _after(payment, at, outstanding=_without(payment, operation_id))
+
+
+def refuse_operation(payment: Payment, made: Journal, failure: Failure, at: str, *, rest_only: bool = False) -> Step:
+    """The payment when the network has refused a capture or void, or only what a final capture was to release.
+
+    `made` is the operation's journal: its entries are taken back, so what is booked is the same in every region. Raises
+    `ImpossibleTransition` when the operation is not outstanding.
+    """
+    operation = _outstanding(payment, made.journal_id)
+    taken = 0 if rest_only or operation.kind != "capture" else operation.amount
+    released = operation.released if operation.kind == "capture" else operation.amount
+    after = _after(
+        payment,
+        at,
+        amount_captured=payment.amount_captured - taken,
+        amount_released=payment.amount_released - released,
+        outstanding=_without(payment, made.journal_id),
+    )
+    entries = undone(entry for entry in made.entries if not rest_only or entry.phase is Phase.VOID_PENDING)
+    name = made.journal_id + (REST if rest_only else "") + REFUSED
+    reversal = (Kind.REVERSAL, at, entries, after.sequence, failure.code)
+    return after, Journal(payment.payment_id, name, *reversal, reverses=made.journal_id)
 
 
 def open_dispute(payment: Payment, dispute_id: str, amount: int | None, at: str, reason: str | None = None) -> Step:

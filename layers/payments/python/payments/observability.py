@@ -9,6 +9,9 @@ from aws_lambda_powertools import Logger
 NAMESPACE = "payments"
 """Where CloudWatch keeps what is counted here."""
 
+CONTRADICTIONS = "LedgerContradictions"
+"""Metric: payments whose journals, or what the card network makes of them, cannot all be true."""
+
 logger = Logger()
 
 

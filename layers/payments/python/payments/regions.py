@@ -1,6 +1,6 @@
 """Which region writes for a merchant's shard, and where the other regions are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,10 @@ from payments.settings import CommonSettings, TableSettings, load
 
 MAP_SECONDS = 5.0
 """How long a shard's primary may be cached: the map changes at a failover, and must be noticed within seconds."""
+
+LEASE_SECONDS = 10.0
+"""How long after the map was read a charge may be written by it: twice what the map may be cached, so that nearly every
+charge is written without a look at the map. After that the ledger looks again (`functions/ledger/fencing.py`)."""
 
 
 class RegionSettings(msgspec.Struct, frozen=True, rename="upper"):
@@ -40,11 +44,12 @@ def client_in(region: str, service: str) -> Any:
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """Who writes for a shard: its primary region, the epoch, which grows by one whenever the primary changes, and since
-    when (RFC 3339; None from the beginning)."""
+    when (RFC 3339; None from the beginning). `mapped_at` is when it was asked for."""
 
     primary: str
     epoch: int = 0
     since: str | None = None
+    mapped_at: str = field(default="", compare=False)
 
 
 def primary(shard: int) -> str:
@@ -61,7 +66,8 @@ def assignment(shard: int, *, fresh: bool = False) -> Assignment:
     cached, until = _cache.get(shard, (None, 0.0))
     if cached and not fresh and clock.monotonic() < until:
         return cached
-    found = _mapped(shard, fresh) or Assignment(home(shard))
+    asked_at = clock.now()
+    found = replace(_mapped(shard, fresh) or Assignment(home(shard)), mapped_at=asked_at)
     _cache[shard] = found, clock.monotonic() + MAP_SECONDS
     return found
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from payments.journal import Entry, Journal, Kind, Phase
+from payments.journal import Entry, Journal, Kind, Phase, Side
 from payments.lifecycle import (
     CAPTURE,
     DECLINE,
+    REFUSED,
+    REST,
     WITHDRAWN,
     Dispute,
     Failure,
@@ -94,15 +96,32 @@ def ahead(payment: Payment, journals: Iterable[Journal]) -> str | None:
         return "the authorization is missing, or of another amount"
     if any(operation.operation_id not in names for operation in payment.outstanding):
         return "an operation has no journal"
-    failed = (found.amount for found in payment.outstanding if f"{found.operation_id}#failed" in names)
     said = payment.amount_captured, payment.amount_released, payment.amount_charged_back, payment.amount_refunded
-    known_of = told.captured, told.released, told.charged_back, told.refunded + sum(failed)
+    taken, released, returned = _taken_back(payment, names)
+    known_of = told.captured + taken, told.released + released, told.charged_back, told.refunded + returned
     if any(more > less for more, less in zip(said, known_of, strict=True)):
         return "the payment says more than its journals"
     dispute = payment.dispute
     if dispute and _ends(dispute) > _ends(told.disputes.get(dispute.dispute_id)):
         return "a dispute has no journal"
     return None
+
+
+def _taken_back(payment: Payment, names: set[str]) -> tuple[int, int, int]:
+    """What the payment still says of operations that the journals have taken back: captured, released, refunded."""
+    taken = released = returned = 0
+    for found in payment.outstanding:
+        whole = f"{found.operation_id}{REFUSED}" in names
+        rest = whole or f"{found.operation_id}{REST}{REFUSED}" in names
+        match found.kind:
+            case "capture":
+                taken += found.amount if whole else 0
+                released += found.released if rest else 0
+            case "void":
+                released += found.amount if whole else 0
+            case "refund":
+                returned += found.amount if f"{found.operation_id}#failed" in names else 0
+    return taken, released, returned
 
 
 def _ends(dispute: Dispute | None) -> int:
@@ -132,6 +151,12 @@ def _count(found: Replayed, journal: Journal, entry: Entry) -> None:
                 found.declined = journal.reason
             else:
                 found.operations[name] = Operation(name, "void", amount)
+        case Kind.REVERSAL, Phase.PENDING if name.endswith(REFUSED):
+            found.released -= amount
+            found.operations.pop(name.partition("#")[0], None)
+        case Kind.REVERSAL, Phase.POSTED if name.endswith(REFUSED) and entry.side is Side.DEBIT:
+            found.captured -= amount  # which is pending again, and was counted as released above
+            found.released += amount
         case Kind.REFUND, Phase.PENDING:
             found.refunded += amount
             found.operations[name] = Operation(name, "refund", amount)
