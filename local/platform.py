@@ -174,6 +174,7 @@ def _start(at: Settings, run: Run, progress: Progress) -> None:
     demo, warmers = seed.seed(at)
     progress("Warming up")
     warm.warm(at, warmers)
+    warm.watch(at)
     seed.write_endpoints(at, demo)
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from local.client import Client, TimedOut
+from local.deploy import aws
 from local.seed import Merchant
 from local.settings import REGIONS, Settings
 
@@ -17,6 +18,13 @@ def warm(at: Settings, merchants: list[Merchant]) -> None:
     """One charge in each region, each by a merchant whose shard lives there, until it is settled."""
     with ThreadPoolExecutor(len(REGIONS)) as pool:
         list(pool.map(lambda region, merchant: _charge(at, region, merchant), REGIONS, merchants))
+
+
+def watch(at: Settings) -> None:
+    """Have each region's watchman begin, whose schedule only does a minute after the deployment."""
+    for region in REGIONS:
+        functions = aws(at, "lambda", region)
+        functions.invoke(FunctionName="payments-watchman", InvocationType="Event", Payload=b"{}")
 
 
 def _charge(at: Settings, region: str, merchant: Merchant) -> None:

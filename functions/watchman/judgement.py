@@ -7,7 +7,7 @@ independent signals must agree, for some time, seen from a region that is well i
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from payments.shard_map import FAILED, RUNNING, Overview
+from payments.shard_map import RUNNING, Overview
 
 ROUNDS = 3
 """Rounds in a row that must agree."""
@@ -66,8 +66,6 @@ def doubts(region: str, here: str, seen: Overview, now: datetime, quiet_minutes:
     """Why a region that is down is not failed over by itself; nothing when it is."""
     newest, serving = seen.newest, seen.serving()
     found = []
-    if seen.states[region].state == FAILED:
-        found.append("it is failed already")
     if here not in serving:
         found.append("this region is sent no traffic itself")
     if not set(serving) - {region}:

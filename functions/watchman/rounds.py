@@ -33,10 +33,12 @@ MoreTime = Callable[[], bool]
 
 @dataclass
 class Watch:
-    """What a process remembers: of each other region the streak of rounds that found it down, and what it saw last."""
+    """What a process remembers: of each region the streak of rounds that found it down and what it saw last, and which
+    regions were failed already."""
 
     streaks: dict[str, Streak] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
     told: set[str] = field(default_factory=set)
     """What was logged in this run: a region is down for hours, and a round lasts seconds."""
 
@@ -58,14 +60,15 @@ def make_round(watch: Watch, more_time: MoreTime) -> None:
     """One round. Where the map cannot be read this region judges nobody."""
     here = regions.here()
     signed = _sign(watch, here)
-    looked = signals.look([name for name in regions.endpoints() if name != here], here)
+    others = [name for name in regions.endpoints() if name != here]
+    looked = signals.look(others, here, watch.failed)
     try:
         found = shard_map.overview()
         _finish(watch, found.newest, more_time)
         watch.seen = {name: replace(seen, sign=_is_alive(found.signs[name])) for name, seen in looked.items()}
-        for name in watch.seen:
-            if name != here:
-                _judge(watch, name, judgement.is_well(watch.seen[here], signed), found, more_time)
+        watch.failed = frozenset(found.states) - frozenset(found.serving())
+        for name in others:
+            _judge(watch, name, judgement.is_well(watch.seen[here], signed), found, more_time)
     except (BotoCoreError, ClientError) as error:
         watch.streaks.clear()
         _tell(watch, "the shard map does not answer", fault=type(error).__name__)
@@ -93,7 +96,9 @@ def _is_alive(sign: Sign | None) -> bool | None:
 
 
 def _judge(watch: Watch, region: str, well: bool, found: Overview, more_time: MoreTime) -> None:
-    seen, before = watch.seen[region], watch.streaks.get(region, Streak())
+    seen, before = watch.seen[region], watch.streaks.pop(region, Streak())
+    if region in watch.failed:
+        return
     if not seen.tables and seen.sign:
         _tell(watch, "a region cannot be reached, but gives signs of life", region=region, failed=seen.failed)
     down = judgement.is_down(seen)

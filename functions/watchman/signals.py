@@ -5,7 +5,7 @@ without the tables no judgement is possible; and of this region then, to know wh
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from http import HTTPStatus
@@ -31,14 +31,15 @@ _NO_PAYMENT = identifiers.payment_id("mer_watchman", "watchman")
 Asked = dict[str, "Future[bool]"]
 
 
-def look(others: Iterable[str], here: str) -> dict[str, Seen]:
-    """What is seen of these regions and of this one, without their signs of life."""
+def look(others: Iterable[str], here: str, failed: Collection[str] = ()) -> dict[str, Seen]:
+    """What is seen of these regions and of this one, without their signs of life. Of those that are `failed` already
+    only the tables."""
     names = [here, *others]
     make_clients(names)
     until = clock.monotonic() + settings().signal_seconds
     tables = _ask(_tables, names)
     wait(tables.values(), PATIENCE_SECONDS)
-    doubtful = [name for name in names[1:] if not _said(tables, name)]
+    doubtful = [name for name in names[1:] if name not in failed and not _said(tables, name)]
     asked = [here, *doubtful] if doubtful else []
     health = _ask(_health, [name for name in asked if name in health_urls()])
     functions = _ask(_functions, asked)

@@ -110,10 +110,6 @@ def test_the_last_serving_region_stays_whatever_is_seen():
     ]
 
 
-def test_a_region_is_failed_over_once():
-    assert judgement.doubts(EAST, WEST, overview(east="failed"), NOW, QUIET) == ["it is failed already"]
-
-
 def test_three_rounds_are_asked_for():
     """Both numbers are promises of docs/operations.md."""
     assert (judgement.ROUNDS, judgement.SIGNALS) == (ROUNDS, 3) == (3, 3)

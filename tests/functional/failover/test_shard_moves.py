@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from payments import clients, clock, identifiers, records, regions, shard_map, shard_moves
 from payments.shard_moves import LAPSE_SECONDS, Order
@@ -312,3 +313,32 @@ def test_who_wakes_up_in_a_move_that_is_long_over_does_no_harm(at):
     assert owners() == {n: (EAST, 2) if n % 2 == 0 else (WEST, 0) for n in range(6)}
     assert shard_map.overview().states[EAST].state == "serving"
     assert [move.moved for move in shard_map.trail(2, 20)] == [3, 3]
+
+
+@pytest.mark.parametrize("code", ["ReplicatedWriteConflictException", "InternalServerError"])
+def test_a_fault_is_not_taken_for_a_condition_that_does_not_hold(monkeypatch, code):
+    """The first is DynamoDB's word for another region that writes the same item at this moment."""
+    real = clients.client("dynamodb")
+
+    class Refusing:
+        def __init__(self, at):
+            self.left = at
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def put_item(self, **item):
+            self.left -= 1
+            if self.left == 0:
+                raise ClientError({"Error": {"Code": code}}, "PutItem")
+            return real.put_item(**item)
+
+    for at in range(1, 9):
+        refusing = Refusing(at)
+        with monkeypatch.context() as patch:
+            patch.setattr(shard_map, "client", lambda _, found=refusing: found)
+            with pytest.raises(ClientError):
+                shard_moves.fail(EAST, order())
+        assert shard_moves.fail(EAST, order()).move.moved == 3
+        assert shard_map.overview().newest.state == "done"
+        forget()

@@ -56,14 +56,14 @@ def look(east, west, monkeypatch):
     clients.client.cache_clear()
     clients._session.cache_clear()
 
-    def looking(at=None, urls=(EAST, WEST)):
+    def looking(at=None, urls=(EAST, WEST), failed=()):
         places = {EAST: east.url, WEST: at or west.url}
         monkeypatch.setattr(regions, "endpoints", lambda: places)
         monkeypatch.setattr(signals, "settings", lambda: SETTINGS)
         monkeypatch.setattr(signals, "health_urls", lambda: {name: f"{places[name]}/health" for name in urls})
         signals.make_clients(places)
         begun = time.monotonic()
-        seen = signals.look([WEST], EAST)
+        seen = signals.look([WEST], EAST, failed)
         return seen, time.monotonic() - begun
 
     yield looking
@@ -86,6 +86,15 @@ def test_of_a_frozen_region_nothing_answers_and_this_one_is_asked_whether_it_is_
     assert seen == {EAST: Seen(True, True, True), WEST: Seen(False, False, False)}
     assert LIMIT <= took < LIMIT + 0.5, "all at the same time, and no longer than the limit"
     assert sorted(east.asked) == ["functions", "health", "tables"]
+
+
+def test_of_a_region_that_is_failed_already_only_the_tables_are_asked(look, east, west):
+    west.statuses["tables"] = 500
+
+    seen, _ = look(failed={WEST})
+
+    assert seen == {EAST: Seen(True), WEST: Seen(False)}
+    assert (east.asked, west.asked) == (["tables"], ["tables"])
 
 
 def test_of_a_killed_region_it_is_known_at_once(look):

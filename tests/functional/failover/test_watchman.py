@@ -25,7 +25,7 @@ class World:
     """Time, and what the signals of each region say."""
 
     def __init__(self):
-        self.now, self.looks, self.counted = 0.0, {EAST: SELF, WEST: WELL}, []
+        self.now, self.looks, self.counted, self.failed = 0.0, {EAST: SELF, WEST: WELL}, [], set()
 
     def wait(self, seconds):
         self.now += seconds
@@ -36,8 +36,9 @@ def world(tables, monkeypatch):
     """This is the first region; a look takes a second, and all that is waited for passes at once."""
     made, utc = World(), clock.utc
 
-    def look(others, here):
+    def look(others, here, failed):
         assert (list(others), here) == ([WEST], EAST)
+        made.failed = set(failed)
         made.now += 1
         return dict(made.looks)
 
@@ -100,6 +101,8 @@ def test_it_is_done_once_and_never_undone_by_itself(watch, world):
 
     assert newest().move == 1
     assert state() == "failed"
+    assert world.counted == ["RegionsJudgedDown", "AutomaticFailovers"], "nor told of again"
+    assert world.failed == {WEST}, "and little is asked of it"
 
 
 @pytest.mark.parametrize(

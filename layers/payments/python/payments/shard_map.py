@@ -200,6 +200,8 @@ def _replace(key: int, held: Item | None, after: msgspec.Struct | Item, missing:
             **asked,
         )
     except ClientError as error:
+        # ReplicatedWriteConflictException, when another region writes the item at this moment, says nothing of the
+        # condition. The client tries it again, as all that botocore's model calls retryable.
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
         return False

@@ -207,7 +207,7 @@ def _active(move: Move, seconds: float) -> bool:
 
 def _noted(move: Move, active_at: str | None) -> Move:
     noted = replace(move, moved=_moved(move), active_at=active_at)
-    return noted if shard_map.note(noted) else shard_map.keep(noted)
+    return noted if shard_map.note(noted) else shard_map.ended(move.id) or noted
 
 
 def _end(move: Move) -> Move:
