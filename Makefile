@@ -6,7 +6,7 @@ REGION ?= us-east-1
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run test lint bench demo clean lock openapi
+.PHONY: setup run test nightly lint bench demo clean lock openapi
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -36,6 +36,9 @@ test: setup ## all tests: unit, functional, infrastructure, simulation, end to e
 	$(BIN)/pytest -n 2 tests/simulation
 	$(BIN)/pytest $(ALONE) tests/e2e
 
+nightly: setup ## ten seeds of chaos, a minute each, and the audit after each
+	CHAOS_SEEDS=1,2,3,4,5,6,7,8,9,10 $(BIN)/pytest tests/e2e/test_chaos.py
+
 lint: setup ## style, types, and the walls between the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,4 +65,5 @@ clean: ## remove what setup and runs have made
 	-PAYMENTS_HOME=.local-test PAYMENTS_PORT_OFFSET=1000 $(BIN)/payments down
 	-PAYMENTS_HOME=.local-bench PAYMENTS_PORT_OFFSET=2000 $(BIN)/payments down
 	-PAYMENTS_HOME=.local-test-iam PAYMENTS_PORT_OFFSET=3000 $(BIN)/payments down
+	-PAYMENTS_HOME=.local-test-losing PAYMENTS_PORT_OFFSET=5000 $(BIN)/payments down
 	rm -rf $(VENV) node_modules .local .local-* build cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

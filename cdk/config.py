@@ -256,9 +256,8 @@ class Config:
 
     def seen_from(self, region: str) -> "Config":
         """The deployment as this region's functions reach its regions."""
-        return replace(
-            self, peers={name: url if name == region else self.links[name] for name, url in self.peers.items()}
-        )
+        peers = {name: url if name == region else self.links[name] for name, url in self.peers.items()}
+        return replace(self, peers=peers)
 
     def defines_global_tables(self, region: str) -> bool:
         """Whether the data and vault stacks of this region create the global tables."""

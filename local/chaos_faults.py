@@ -13,9 +13,11 @@ from random import Random
 from typing import Any
 
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local import platform
 from local.client import new_key
+from local.deploy import aws
 from local.dials import DialFile
 from local.ledger import Refused
 from local.operations import Operations
@@ -26,6 +28,12 @@ _QUIET_SECONDS = 4.0
 
 _NO_SUCH_ROUTE = ("403", "404")
 """How the operators' API answers what it does not have."""
+
+_RESTORE_TRIES = 60
+"""A second apart: what a failover has moved may have to rest before it is moved again."""
+
+_REGION_ITEMS = -10
+"""Where the shard map has the first region's state; the second one's is below (docs/interfaces.md)."""
 
 Tell = Callable[[str], None]
 
@@ -127,12 +135,14 @@ class Weather:
                 self._dials.turn(**{dial: getattr(self._dials.start, dial)})
 
     def heal(self) -> None:
-        """Everything is as at the start, whatever went wrong."""
+        """Everything is as at the start, whatever went wrong: also a region that the platform itself failed over."""
         for region in sorted(self._frozen):
             self._thaw(region)
         self._dials.reset()
-        for region in sorted(self._failed):
-            self._restore(region)
+        for region in sorted(self._failed | set(failed(self._at))):
+            self._tell(f"         restore {region}")
+            self._ask(region, "restore", _RESTORE_TRIES)
+        self._failed.clear()
 
     def _thaw(self, region: str) -> None:
         platform.thaw(self._at, region)
@@ -142,11 +152,11 @@ class Weather:
         if region in self._failed and self._ask(region, "restore"):
             self._failed.discard(region)
 
-    def _ask(self, region: str, action: str) -> bool:
+    def _ask(self, region: str, action: str, tries: int = 5) -> bool:
         """Asks the operators' API of the other region; whether it was done."""
         (other,) = (name for name in REGIONS if name != region)
         api = Operations(self._endpoints["regions"][other]["operations"], other)
-        key, tries = new_key(), 5
+        key = new_key()
         for _ in range(tries):
             with suppress(httpx.HTTPError):
                 try:
@@ -163,3 +173,14 @@ class Weather:
             time.sleep(1)
         self._tell(f"         ! {action} {region} was not done in {tries} tries")
         return False
+
+
+def failed(at: Settings) -> list[str]:
+    """Regions that the shard map says are failed, as the first region that answers knows it."""
+    keys = {name: {"shard": {"N": str(_REGION_ITEMS - index)}} for index, name in enumerate(REGIONS)}
+    for asked in REGIONS:
+        with suppress(BotoCoreError, ClientError):
+            dynamodb = aws(at, "dynamodb", asked, 3)
+            items = {name: dynamodb.get_item(TableName="shards", Key=key).get("Item", {}) for name, key in keys.items()}
+            return [name for name, item in items.items() if item.get("state", {}).get("S") == "failed"]
+    return []

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,10 +60,11 @@ class View:
 
     @cached_property
     def journals(self) -> dict[str, list[Journal]]:
-        """The journals of that region by payment. Raises `UnbalancedJournal`."""
+        """The journals of that region by payment, without those that are none: the first check names them."""
         found: defaultdict[str, list[Journal]] = defaultdict(list)
         for (payment_id, _), item in self.copies[0].journals.items():
-            found[payment_id].append(StoredJournal.of(item).journal())
+            with suppress(ValueError):
+                found[payment_id].append(StoredJournal.of(item).journal())
         return found
 
     @cached_property

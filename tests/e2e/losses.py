@@ -10,6 +10,7 @@ from typing import Any
 from local import platform
 from local.chaos import PATIENCE_SECONDS, Watch, load_on, settle
 from local.chaos_audit import audit
+from local.chaos_faults import Weather
 from local.chaos_load import Load
 from local.chaos_view import View
 from local.client import until
@@ -61,6 +62,8 @@ def under_load(
     found_at = load.now()
     find()
     time.sleep(max(0.0, SECONDS - load.now()))
+    if set(regions) == set(REGIONS):
+        Weather(at, cloud.endpoints, print).heal()  # the platform itself may have failed a region over
     unanswered = load.finish(PATIENCE_SECONDS)
     watch.stop()
     view = settle(lambda: View(at, cloud.endpoints, load, regions, watch.findings), at, regions)

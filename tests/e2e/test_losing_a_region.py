@@ -93,7 +93,9 @@ def test_a_duplicate_raced_into_both_regions_under_lag_is_authorized_once(losing
     stored = cloud.finished(payment_id)
     assert stored["status"] == "succeeded"
     assert len(cloud.authorizations(stored["network_ref"])) == 1
-    cloud.journals_everywhere(payment_id, ["authorization", "capture"])
+    for region in (FIRST, SECOND):
+        kinds = [journal["kind"] for journal in cloud.journals(payment_id, region)]
+        assert sorted(kinds) == ["capture", "charge"], region
 
 
 def test_a_region_is_killed_in_the_middle_of_load_and_started_anew(losing_cloud, losing_at, losing_cli):

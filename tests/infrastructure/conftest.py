@@ -50,6 +50,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         environment="local",
         key_store="file:/var/empty/keys",
         peers=json.dumps({"us-east-1": "http://127.0.0.1:4566", "us-west-2": "http://127.0.0.1:4567"}),
+        links=json.dumps({"us-east-1": "http://127.0.0.1:4568", "us-west-2": "http://127.0.0.1:4569"}),
     )
 
 

@@ -1,5 +1,6 @@
 """What holds for every function, and what reaches its environment."""
 
+import json
 import re
 from pathlib import Path
 
@@ -137,3 +138,33 @@ def _settings_by_function() -> dict[str, set[str]]:
             for name in matching:
                 found.setdefault(name, set()).add(variable)
     return found
+
+
+def test_functions_reach_the_other_region_by_the_link_and_their_own_directly(local: Synthesized) -> None:
+    ports = {"us-east-1": {"us-east-1": 4566, "us-west-2": 4569}, "us-west-2": {"us-east-1": 4568, "us-west-2": 4567}}
+
+    for region, wanted in ports.items():
+        settings = [
+            resource["Properties"]["Environment"]["Variables"]["REGIONS"]
+            for name, template in local.templates.items()
+            if name.startswith(region)
+            for resource in template["Resources"].values()
+            if "REGIONS" in resource.get("Properties", {}).get("Environment", {}).get("Variables", {})
+        ]
+        urls = {name: f"http://127.0.0.1:{port}" for name, port in wanted.items()}
+        assert len(settings) > 5
+        assert all(json.loads(setting) == urls for setting in settings)
+
+
+def test_only_local_apis_have_ids_of_their_own(local: Synthesized, production: Synthesized) -> None:
+    for app, names in ((local, {"payments", "payments-operations"}), (production, set())):
+        tags = [
+            tag["Value"]
+            for name, template in app.templates.items()
+            if name.startswith("us-east-1")
+            for resource in template["Resources"].values()
+            if resource["Type"] == "AWS::ApiGateway::RestApi"
+            for tag in resource["Properties"].get("Tags", [])
+            if tag["Key"] == "ms-custom-id"
+        ]
+        assert set(tags) == names

@@ -104,6 +104,7 @@ DOMAIN = {**PRODUCTION, "domain": "api.example.com", "hosted_zone_id": "Z0EXAMPL
         ({"environment": "local", "key_store": "cloudhsm:x"}, "pkcs11: URI"),
         ({"environment": "local", "peers": '{"us-east-1": ""}'}, "exactly the regions"),
         ({"environment": "local", "peers": "{"}, "no JSON"),
+        ({"environment": "local", "links": '{"us-east-1": ""}'}, "exactly the regions"),
         ({"environment": "local", "raw_cards_allowed": "perhaps"}, "true or false"),
         ({"environment": "local", "at_risk_limit": "-1"}, "whole number"),
         ({"environment": "local", "at_risk_limit": "1e6"}, "whole number"),
