@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+READ_AFTER = 200.0
+"""Seconds after a shard's move in which what its former primary accepted may not have come here: `LONGEST_CUT` and lag."""
+
 
 class Books:
     """What is looked at as it happens."""
@@ -56,7 +59,7 @@ class Books:
 def audit(world: "World") -> list[str]:
     """Everything that does not hold at the end."""
     view = _View(world)
-    checks = (_equal, _one_payment, _answers, _payments, _network, _events, _commands, _tokens)
+    checks = (_equal, _one_payment, _answers, _reads, _payments, _network, _events, _commands, _tokens)
     return [finding for check in checks for finding in check(view)]
 
 
@@ -122,6 +125,17 @@ def _answers(view: _View) -> Iterator[str]:
             yield f"{key} was answered in different ways: {sorted(answers)}"
 
 
+def _reads(view: _View) -> Iterator[str]:
+    """What a region has just answered it also shows, unless the shard has moved to it from where the payment is."""
+    for request in view.world.merchants.charges:
+        moved = [
+            when for when, shard in view.world.shards.moves if shard == identifiers.merchant_shard(request.merchant)
+        ]
+        for when, status in request.reads:
+            if status == 404 and not any(when - READ_AFTER < move <= when for move in moved):
+                yield f"{request.key} was answered 201 and, right afterwards, is not there"
+
+
 def _true(view: _View, status: int, payment: Payment | None, amount: int) -> bool:
     """Whether the answer fits the payment. While a region stands in for another, one may block what the other has
     accepted, before they hear of each other: then it is accepted, and who was answered 402 will hear of it later."""
@@ -151,6 +165,9 @@ def _network(view: _View) -> Iterator[str]:
     record = view.world.record
     for order in record.refusals:
         yield f"the network refused {order}"
+    if not view.world.faults.long_silence:
+        for order in record.exceeded:
+            yield f"the network had to decline {order}"
     for payment in view.accepted:
         held = record.authorizations.get(payment.network_ref)
         if held is None:
@@ -170,7 +187,7 @@ def _network(view: _View) -> Iterator[str]:
 def _events(view: _View) -> Iterator[str]:
     """Every event was published, under an id and a sequence that do not change."""
     for name, found in view.by_event.items():
-        if len({(event["payment_id"], event["type"], _place(event)) for event in found}) > 1:
+        if len({(event["payment_id"], event["type"], _place(event, view)) for event in found}) > 1:
             yield f"event {name} is several: {[(event['type'], event['sequence']) for event in found]}"
     for payment in view.accepted:
         wanted = [events.charge_authorized(payment), events.payment_result(payment)]
@@ -182,10 +199,12 @@ def _events(view: _View) -> Iterator[str]:
                 yield f"{payment.payment_id}: {event['type']} was never published"
 
 
-def _place(event: dict[str, Any]) -> int | None:
+def _place(event: dict[str, Any], view: _View) -> int | None:
     """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment when
-    it is sent, and so another one when the sweeper sends it again; nobody reads it."""
-    return None if event["type"] == events.PAYMENT_COMMAND else int(event["sequence"])
+    it is sent, and so another one when the sweeper sends it again; nobody reads it. Of a command that both regions
+    carried out, each has a place of its own."""
+    unsteady = event["type"] == events.PAYMENT_COMMAND or event["payment_id"] in view.world.fences.repeated
+    return None if unsteady else int(event["sequence"])
 
 
 def _commands(view: _View) -> Iterator[str]:

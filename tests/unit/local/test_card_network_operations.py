@@ -92,7 +92,9 @@ def test_the_same_reference_with_another_content_is_refused(network: TestClient,
         ([("capture", 1000), ("refund", 1001)], [None, MORE]),
     ],
 )
-def test_never_more_than_there_is(network: TestClient, orders: list[tuple[str, int]], answers: list[str | None]) -> None:
+def test_never_more_than_there_is(
+    network: TestClient, orders: list[tuple[str, int]], answers: list[str | None]
+) -> None:
     authorize(network)
 
     assert answered(network, *orders) == answers
