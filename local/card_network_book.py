@@ -149,7 +149,7 @@ class Book:
     def _left(self, order: Mapping[str, Any]) -> int:
         """What the authorization has left for an operation of this kind."""
         held, done = self.find(order["network_ref"]), self._done(order["network_ref"])
-        assert held  # noqa: S101
+        assert held
         captured = _captured(held, done)
         if order["kind"] == "refund":
             return captured - done["refund"]

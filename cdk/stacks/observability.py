@@ -48,7 +48,7 @@ CRITICAL = {
     ),
     names.CONTRADICTIONS: (
         "contradictions",
-        "a payment contradicts its journals, and was not mended; the log names it",
+        "a payment contradicts its journals, or the card network refused what the books have; the log names it",
     ),
 }
 """Metrics that are 0 as long as the books are right; the end of the alarm's name, and what it means."""

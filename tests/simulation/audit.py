@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 
 READ_AFTER = 200.0
-"""Seconds after a shard's move in which what its former primary accepted may not have come here: `LONGEST_CUT` and lag."""
+"""Seconds after a shard's move in which what its former primary accepted may not be here: `LONGEST_CUT` and lag."""
 
 
 class Books:

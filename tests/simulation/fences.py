@@ -105,7 +105,7 @@ class Fences:
         return watched
 
     def _once(self, event: dict[str, Any], region: str) -> None:
-        """The other region may do the same command again only where nothing was heard of it for longer than it waits."""
+        """The other region may do the same command again only if it heard nothing of it for longer than it waits."""
         command = event["payment_id"], event["key"]
         when, where = self._done.setdefault(command, (self._hub.now, region))
         if where != region:

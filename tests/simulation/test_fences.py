@@ -1,4 +1,4 @@
-"""Runs in which shards move come to what they are there for: fenced charges, and commands that contradict each other."""
+"""Runs in which shards move come to what they are for: charges that are fenced, commands that contradict each other."""
 
 from random import Random
 

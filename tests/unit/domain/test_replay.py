@@ -295,32 +295,6 @@ def test_a_refusal_that_arrived_before_what_it_takes_back_is_not_judged(life):
     assert not refused or all(replay.ahead(state, missing) for state in life.states)
 
 
-def authorized(amount=4200, capture=False):
-    """An approved authorization and its journals."""
-    payment = approved(amount=amount, capture=capture)
-    return payment, [lifecycle.authorization_journal(payment)]
-
-
-@given(lives(), st.data())
-@settings(max_examples=300, deadline=None)
-def test_a_payment_that_has_not_heard_of_a_refusal_is_behind_and_never_ahead(life, data):
-    """Whatever older copy of the payment stands beside all the journals, it can be mended."""
-    lost = data.draw(st.sampled_from(life.states))
-
-    assert replay.ahead(lost, life.journals) is None
-
-
-@given(lives())
-@settings(max_examples=300, deadline=None)
-def test_a_refusal_that_arrived_before_what_it_takes_back_is_not_judged(life):
-    refusals = {found.reverses for found in life.journals if found.journal_id.endswith(lifecycle.REFUSED)}
-    missing = [found for found in life.journals if found.journal_id not in refusals]
-
-    if refusals and any(life.payment.operation(name) is None for name in refusals):
-        told = replay.replay(missing)
-        assert (told.captured, told.released) != (life.payment.amount_captured, life.payment.amount_released)
-
-
 def test_a_void_and_a_capture_in_two_regions_come_to_what_the_network_took():
     """Each region did its own; the network took the capture. Whichever copy of the payment wins, both say the same."""
     payment, first = authorized()

@@ -22,7 +22,7 @@ DECIDED_SEQUENCE = 2
 """The payment's sequence after the network's decision, which follows nothing but its creation."""
 
 REFUSED, REST = "#refused", "#rest"
-"""Ends of ids: of the journal that takes back what the card network refused, and of what a final capture was to release,
+"""Ends of ids: of the journal that takes back what the card network refused; of what a final capture was to release,
 which the network is told of by that id."""
 
 EXPIRED = "authorization_expired"
