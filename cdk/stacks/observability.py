@@ -50,7 +50,7 @@ CRITICAL = {
     ),
     names.CONTRADICTIONS: (
         "contradictions",
-        "a payment contradicts its journals, and was not mended; the log names it",
+        "a payment contradicts its journals, or the card network refused what the books have; the log names it",
     ),
     names.IDEMPOTENCY_CONFLICTS: (
         "conflicts",

@@ -15,7 +15,7 @@ ERRORS = {404: ("payment_not_found",), 503: ("processing_failed",)}
 
 
 def payment(event: APIGatewayProxyEvent, payment_id: str) -> Payment | Response[Any]:
-    """The merchant's payment as this region has it.
+    """The merchant's payment as this region has it, with everything that was done here.
 
     Where it is not here, the whole answer of the region that writes for its shard, if that is another one: what was
     accepted there on this region's behalf may not have been replicated yet. Raises `NotFound`, and `ProcessingFailed`
@@ -24,7 +24,7 @@ def payment(event: APIGatewayProxyEvent, payment_id: str) -> Payment | Response[
     merchant = caller.merchant(event)
     if not identifiers.is_identifier(payment_id, "pay") or identifiers.shard_of(payment_id) != merchant.shard:
         raise _not_found()
-    found = books.find(payment_id)
+    found = books.find(payment_id, consistent=True)
     if found is None:
         elsewhere = routing.only_forward(event.raw_event, merchant.shard, b"")
         if elsewhere:

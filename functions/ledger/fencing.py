@@ -13,10 +13,10 @@ from payments.observability import logger
 
 COMMAND_GRACE_SECONDS = 45.0
 """How long after a shard came to a region no command is carried out there: until the last write of the region before
-has arrived. That region had its last look at the map when the shard moved, by clocks (or what is cached of the map)
+has arrived. That region had its last look at the map when the shard moved, by clocks (or a map that is remembered)
 that differ by 5 seconds at most; what it then began runs for 10 seconds at most, the function's time-out; and that
 takes 30 seconds at most to be replicated. Should it take longer in spite of that, the card network is the arbiter: of
-two contradictory operations it takes one, and the other is reversed (`functions/network/operations.py`)."""
+two contradictory operations it takes one, and the other is taken back (`functions/network/operations.py`)."""
 
 
 def fenced(shard: int, epoch: int, mapped_at: str) -> bool:

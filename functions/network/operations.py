@@ -79,14 +79,11 @@ def _told(payment: Payment, operation: Operation) -> _Verdict:
 
 def _alarm(payment: Payment, operation: Operation, verdict: _Verdict) -> None:
     """Merchants are told that something was done which now is not: somebody should know how that came to be."""
-    refused = verdict.declined or verdict.rest
     told = {
         "payment_id": payment.payment_id,
         "operation_id": operation.operation_id,
-        "kind": operation.kind,
-        "code": refused.code if refused else None,
-        "rest_only": verdict.declined is None,
-        "status": str(payment.status),
+        "code": verdict.declined.code if verdict.declined else None,
+        "rest_code": verdict.rest.code if verdict.rest else None,
     }
     logger.critical("the card network refused what the books have", extra=told)
     count(CONTRADICTIONS)

@@ -1,14 +1,16 @@
 """The card-network worker with captures, voids, refunds and disputes: told once, ended once, announced once."""
 
 import json
+from collections import Counter
 
 import pytest
 
 from functions.ledger import app as ledger
 from functions.network import app, card_network, vault
 from payments import books, events, replay
+from payments.journal import EFFECTS
 from payments.lifecycle import Status
-from payments.tables import PaymentItem
+from payments.tables import JournalItem, PaymentItem
 from tests.functional.samples import AUTHORIZATION, CARD_FACTS, FRAUD, MERCHANT
 from tests.functional.simulated_network import SimulatedNetwork
 
@@ -199,14 +201,157 @@ def test_a_network_that_is_not_there_decides_nothing(charged, network, published
     assert books.find(payment_id).operation(refund)
 
 
-@pytest.mark.parametrize("answer", [{"status": "pending", "code": None}, {"status": "declined", "code": "other"}])
-def test_a_capture_without_the_networks_yes_stays_outstanding(charged, network, published, monkeypatch, answer):
+def test_a_capture_without_the_networks_word_stays_outstanding(charged, network, published):
     payment_id = charged(capture=False)
     capture = command(payment_id, "capture", 1000)
-    network.book.operate = lambda order: {**order, **answer}
+    network.book.operate = lambda order: {**order, "status": "pending", "code": None}
 
     assert deliver(payment_id, capture) == ["0"]
     assert books.find(payment_id).operation(capture)
+
+
+def elsewhere(network, payment_id, kind, amount):
+    """What the other region has done, of which nothing has come here."""
+    payment = books.find(payment_id)
+    order = {"operation_ref": f"{kind}_elsewhere", "network_ref": payment.network_ref, "kind": kind}
+    network.book.operate({**order, "amount": amount, "currency": "USD"})
+
+
+def counted(capsys):
+    return capsys.readouterr().out.count('"LedgerContradictions": 1')
+
+
+def test_a_capture_that_the_network_refuses_is_taken_back(charged, network, published, capsys):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 4200)
+    capture = command(payment_id, "capture", 1000)
+    published.clear()
+
+    assert deliver(payment_id, capture, capture) == []
+
+    payment = books.find(payment_id)
+    assert (payment.status, payment.amount_captured, payment.outstanding) == (Status.REQUIRES_CAPTURE, 0, ())
+    assert journals(payment_id) == ["authorization", capture, f"{capture}#refused"]
+    refusal = books.find_journal(payment_id, f"{capture}#refused")
+    assert (refusal.reverses, refusal.reason) == (capture, "amount_exceeded")
+    first, again = published
+    assert first == again
+    assert (first[1]["type"], first[1]["data"]["amount_captured"]) == ("payment.capture_failed", 0)
+    assert counted(capsys) == 1
+    assert replay.mended(payment, books.journals(payment_id), "x") is payment
+
+
+def test_what_was_booked_of_a_refused_capture_is_nothing(charged, network, published):
+    """Every account is as before: the fee is given back, the network owes nothing, the amount is reserved."""
+    payment_id = charged(capture=False)
+    before = accounts(payment_id)
+    elsewhere(network, payment_id, "void", 4200)
+    capture = command(payment_id, "capture", 1000, final=True)
+
+    deliver(payment_id, capture)
+
+    assert accounts(payment_id) == before
+
+
+def accounts(payment_id):
+    """What each account has come to, pending and posted."""
+    found = Counter()
+    for entry in (entry for journal in books.journals(payment_id) for entry in journal.entries):
+        for phase, factor in zip(("pending", "posted"), EFFECTS[entry.phase], strict=True):
+            found[entry.account, phase] += factor * entry.signed
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def test_a_void_that_the_network_refuses_is_taken_back(charged, network, published, capsys):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "capture", 1000)
+    void = command(payment_id, "void")
+    published.clear()
+
+    assert deliver(payment_id, void) == []
+
+    payment = books.find(payment_id)
+    assert (payment.status, payment.amount_released, payment.capturable) == (Status.REQUIRES_CAPTURE, 0, 4200)
+    assert [event["type"] for _, event in published] == ["payment.void_failed"]
+    assert counted(capsys) == 1
+
+
+def test_what_a_final_capture_cannot_release_stays_authorized(charged, network, published, capsys):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 1)
+    capture = command(payment_id, "capture", 1000, final=True)
+    published.clear()
+
+    assert deliver(payment_id, capture, capture) == []
+
+    payment = books.find(payment_id)
+    assert (payment.status, payment.amount_captured, payment.capturable) == (Status.PARTIALLY_CAPTURED, 1000, 3200)
+    assert journals(payment_id)[1:] == [capture, f"{capture}#rest#refused"]
+    assert {event["type"] for _, event in published} == {"payment.captured"}
+    assert counted(capsys) == 1
+    assert replay.mended(payment, books.journals(payment_id), "x") is payment
+
+
+def test_a_refund_of_a_capture_that_the_network_refuses_fails(charged, network, published):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 4200)
+    capture, refund = command(payment_id, "capture"), command(payment_id, "refund", 1000)
+
+    assert deliver(payment_id, refund, capture) == []
+
+    payment = books.find(payment_id)
+    assert (payment.amount_captured, payment.amount_refunded, payment.outstanding) == (0, 0, ())
+    types = {event["type"] for _, event in published}
+    assert types >= {"refund.failed", "payment.capture_failed"}
+    assert replay.mended(payment, books.journals(payment_id), "x") is payment
+
+
+@pytest.mark.parametrize("broken", ["step", "publish"])
+def test_a_crash_within_a_refusal_is_mended_by_the_next_delivery(charged, network, published, monkeypatch, broken):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 4200)
+    capture = command(payment_id, "capture")
+    published.clear()
+
+    def fail(*_):
+        raise RuntimeError(broken)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(books if broken == "step" else events, broken, fail)
+        assert deliver(payment_id, capture) == ["0"]
+
+    assert deliver(payment_id, capture) == []
+    assert journals(payment_id)[1:] == [capture, f"{capture}#refused"]
+    assert len(results(published)) == 1
+
+
+def test_a_refusal_waits_for_the_journal_that_it_takes_back(charged, network, published):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 4200)
+    capture = command(payment_id, "capture")
+    journal = JournalItem.get(payment_id, capture)
+    journal.delete()
+
+    assert deliver(payment_id, capture) == ["0"]
+    assert journals(payment_id) == ["authorization"]
+    journal.save()
+    assert deliver(payment_id, capture) == []
+    assert journals(payment_id)[1:] == [capture, f"{capture}#refused"]
+
+
+def test_an_older_copy_of_the_payment_does_not_undo_a_refusal(charged, network, published):
+    payment_id = charged(capture=False)
+    elsewhere(network, payment_id, "void", 4200)
+    capture = command(payment_id, "capture")
+    older = PaymentItem.get(payment_id)
+    deliver(payment_id, capture)
+    older.save()
+
+    assert deliver(payment_id, capture) == []
+
+    payment = books.find(payment_id)
+    assert (payment.amount_captured, payment.outstanding) == (0, ())
+    assert journals(payment_id)[1:] == [capture, f"{capture}#refused"]
 
 
 def test_what_a_final_capture_releases_is_told_too(charged, network, published):

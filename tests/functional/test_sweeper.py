@@ -13,8 +13,9 @@ from functions.ledger import app as ledger
 from functions.sweeper import app, balance, expiry, orphans
 from payments import books, clients, clock, events, lifecycle, projection, regions
 from payments.identifiers import merchant_shard
-from payments.lifecycle import Status
+from payments.lifecycle import Failure, Status
 from payments.tables import PaymentItem
+from tests.functional.conftest import write_here
 from tests.functional.samples import FRAUD, MERCHANT
 
 SHARD = merchant_shard(MERCHANT)
@@ -287,6 +288,32 @@ def test_an_authorization_expires_once_even_if_it_is_listed_again(charged, publi
 
     assert expiry._void(payment) is False
     assert [journal.reason for journal in books.journals(payment.payment_id)].count("authorization_expired") == 1
+
+
+def test_while_the_shard_moves_nothing_expires_and_its_turn_comes_again(charged, published, commands):
+    payment = charged(capture=False, age=OVER)
+    write_here(epoch=1, since="2999-01-01T00:00:00Z")
+
+    assert app.handler({}, None)["expired"] == 0
+    assert books.find(payment.payment_id) == payment
+    write_here(epoch=2)
+    assert app.handler({}, None)["expired"] == 1
+
+
+def test_what_is_left_when_the_network_refused_to_void_expires_too(charged, published, commands):
+    """The other region captured a part; the void of all was refused, and the rest is another void."""
+    payment = charged(capture=False, age=OVER)
+    assert app.handler({}, None)["expired"] == 1
+    voided = books.find(payment.payment_id)
+    (void,) = voided.outstanding
+    made, refused = books.find_journal(payment.payment_id, void.operation_id), Failure("amount_exceeded", "m")
+    back = books.step(voided, *lifecycle.refuse_operation(voided, made, refused, clock.now()))
+    books.step(back, *lifecycle.capture(back, "cap_1", 1000, False, ago(OVER)))
+    captured = books.find(payment.payment_id)
+    books.step(captured, lifecycle.end_operation(captured, "cap_1", ago(OVER)), None)
+
+    assert app.handler({}, None)["expired"] == 1
+    assert books.find(payment.payment_id).capturable == 0
 
 
 def test_expiry_is_bounded_and_goes_on_in_the_next_run(charged, published, commands, monkeypatch):

@@ -94,9 +94,10 @@ def test_the_alarms_count_what_the_functions_count() -> None:
     from payments import observability
 
     assert observability.NAMESPACE == names.METRICS
+    assert observability.CONTRADICTIONS == names.CONTRADICTIONS
     code = "".join(file.read_text() for file in (ROOT / "functions").rglob("*.py"))
-    for metric in (names.UNBALANCED, names.CONTRADICTIONS):
-        assert f'= "{metric}"' in code, metric
+    assert f'= "{names.UNBALANCED}"' in code
+    assert code.count("count(CONTRADICTIONS)") == 2, "the audit and the network worker"
 
 
 def test_a_balance_check_that_fails_or_is_missing_raises_a_critical_alarm(deployment: Synthesized) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+READ_AFTER = 200.0
+"""Seconds after a shard's move in which what its former primary accepted may not be here: `LONGEST_CUT` and lag."""
+
 Terms = tuple[int, str | None]
 """Amount and customer: what tells two requests under one key apart."""
 
@@ -60,7 +63,7 @@ class Books:
 def audit(world: "World") -> list[str]:
     """Everything that does not hold at the end."""
     view = _View(world)
-    checks = (_equal, _one_payment, _answers, _payments, _conflicts, _network, _events, _commands, _tokens)
+    checks = (_equal, _one_payment, _answers, _reads, _payments, _conflicts, _network, _events, _commands, _tokens)
     return [finding for check in checks for finding in check(view)]
 
 
@@ -140,6 +143,17 @@ def _answers(view: _View) -> Iterator[str]:
             yield f"{key} was accepted in different ways, and operators know {conflict}"
 
 
+def _reads(view: _View) -> Iterator[str]:
+    """What a region has just answered it also shows, unless the shard has moved to it from where the payment is."""
+    for request in view.world.merchants.charges:
+        moved = [
+            when for when, shard in view.world.shards.moves if shard == identifiers.merchant_shard(request.merchant)
+        ]
+        for when, status in request.reads:
+            if status == 404 and not any(when - READ_AFTER < move <= when for move in moved):
+                yield f"{request.key} was answered 201 and, right afterwards, is not there"
+
+
 def _terms(payment: Payment) -> Terms:
     return payment.amount, payment.customer_id
 
@@ -194,6 +208,9 @@ def _network(view: _View) -> Iterator[str]:
     for order in record.refusals:
         if "operation_ref" in order or order["network_ref"] not in disputed:
             yield f"the network refused {order}"
+    if not view.world.faults.long_silence:
+        for order in record.exceeded:
+            yield f"the network had to decline {order}"
     for payment in view.accepted:
         held = record.authorizations.get(payment.network_ref)
         if held is None:
@@ -215,7 +232,7 @@ def _network(view: _View) -> Iterator[str]:
 def _events(view: _View) -> Iterator[str]:
     """Every event was published, under an id and a sequence that do not change."""
     for name, found in view.by_event.items():
-        if len({(event["payment_id"], event["type"], _place(event)) for event in found}) > 1:
+        if len({(event["payment_id"], event["type"], _place(event, view)) for event in found}) > 1:
             yield f"event {name} is several: {[(event['type'], event['sequence']) for event in found]}"
     for payment in view.accepted:
         wanted = [events.charge_authorized(payment), events.payment_result(payment)]
@@ -227,10 +244,12 @@ def _events(view: _View) -> Iterator[str]:
                 yield f"{payment.payment_id}: {event['type']} was never published"
 
 
-def _place(event: dict[str, Any]) -> int | None:
+def _place(event: dict[str, Any], view: _View) -> int | None:
     """An event's place among its payment's. A `payment_command`, which no merchant sees, has that of the payment when
-    it is sent, and so another one when the sweeper sends it again; nobody reads it."""
-    return None if event["type"] == events.PAYMENT_COMMAND else int(event["sequence"])
+    it is sent, and so another one when the sweeper sends it again; nobody reads it. Of a command that both regions
+    carried out, each has a place of its own."""
+    unsteady = event["type"] == events.PAYMENT_COMMAND or event["payment_id"] in view.world.fences.repeated
+    return None if unsteady else int(event["sequence"])
 
 
 def _commands(view: _View) -> Iterator[str]:

@@ -70,6 +70,12 @@ class Faults:
         """Whether a region may do the work of a shard's primary in this run."""
         return bool(set(self.kinds) - {"duplicate", "drop", "lag"})
 
+    @property
+    def long_silence(self) -> bool:
+        """Whether a shard may move while its regions do not hear of each other for longer than commands wait: both may
+        then do something that the other would not have."""
+        return bool(self.moves) and any(window.ends - window.begins > 10 for window in self.windows)
+
     def _move(self) -> tuple[float, int]:
         """Some moves are what a region's trouble leads to: they take its own shard away, while it lasts."""
         if self.windows and self._random.random() < 0.6:

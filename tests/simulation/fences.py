@@ -62,7 +62,10 @@ class Fences:
         self.broken: list[str] = []
         self.held: list[str] = []
         """What was fenced: for tests that want to know whether it comes to that."""
+        self.repeated: set[str] = set()
+        """Payments of which both regions carried out one command: they heard of each other too late."""
         self._hub, self._shards = hub, shards
+        self._done: dict[tuple[str, str], tuple[float, str]] = {}
 
     def charges(self, region: str, handler: Handler) -> Handler:
         """A region that has lost a shard writes no charge for it whose lease was over when it was asked to."""
@@ -90,6 +93,8 @@ class Fences:
             before = self._shards.now(shard)
             early = self._hub.now - before.since < COMMAND_GRACE_SECONDS - TOLERANCE
             answer = handler(event, context)
+            if answer["result"] == "done":
+                self._once(event, region)
             if answer["result"] == "done" and self._shards.now(shard) == before:
                 if before.primary != region:
                     self.broken.append(f"{event['command']} of {event['payment_id']} was done in {region}, no primary")
@@ -98,3 +103,12 @@ class Fences:
             return answer
 
         return watched
+
+    def _once(self, event: dict[str, Any], region: str) -> None:
+        """The other region may do the same command again only if it heard nothing of it for longer than it waits."""
+        command = event["payment_id"], event["key"]
+        when, where = self._done.setdefault(command, (self._hub.now, region))
+        if where != region:
+            self.repeated.add(event["payment_id"])
+            if self._hub.now - when < COMMAND_GRACE_SECONDS - TOLERANCE:
+                self.broken.append(f"{event['command']} of {event['payment_id']} was done in both regions")

@@ -2,7 +2,7 @@
 captures, voids and refunds. They remember every answer."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -33,6 +33,8 @@ class Request:
     path: str
     body: dict[str, Any]
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    reads: list[tuple[float, int]] = field(default_factory=list)
+    """When the payment was asked for of the region that had just answered 201, and with which status it told."""
     patient: bool = True
 
     @property
@@ -61,9 +63,11 @@ class Merchants:
         self.busy = 0
 
     def begin(self, most: int) -> None:
-        """Some charges within the first two minutes, all but the first ones at any time."""
+        """Some charges within the first two minutes: at the beginning, at any time, or right before trouble begins."""
+        starts = [0.0, self._random.uniform(0, 100)]
+        starts += [max(0.0, window.begins - self._random.uniform(0, 0.5)) for window in self._wire.faults.windows]
         for number in range(self._random.randint(3, most)):
-            self._order(number, self._random.choice((0.0, self._random.uniform(0, 100))))
+            self._order(number, self._random.choice(starts))
 
     def _order(self, number: int, start: float) -> None:
         pick, merchant = self._random, self._random.choice(MERCHANTS)
@@ -133,14 +137,23 @@ class Merchants:
             status, body = self._ask(request, region)
             request.answers.append((status, body))
             if not again(status, body):
+                self._read(request, status, body, region)
                 break
             self._hub.sleep(self._random.uniform(1, 6))
             region = self._random.choice(self._regions)
         self.busy -= 1
 
-    def _ask(self, request: Request, region: Region) -> tuple[int, dict[str, Any]]:
+    def _read(self, charge: Request, status: int, body: dict[str, Any], region: Region) -> None:
+        """Sometimes the merchant looks at once, in the same region, for the payment that was accepted."""
+        if status == 201 and charge.path.endswith("/charge") and self._random.random() < 0.5:
+            path = f"/api/v1/payments/{body['id']}"
+            asked = replace(charge, path=path, body={}, answers=[], reads=[])
+            found, _ = self._ask(asked, region, "GET")
+            charge.reads.append((self._hub.now, found))
+
+    def _ask(self, request: Request, region: Region, method: str = "POST") -> tuple[int, dict[str, Any]]:
         try:
-            what, event = f"{region.name} POST {request.path}", _event(request)
+            what, event = f"{region.name} {method} {request.path}", _event(request, method)
             answer: str = self._wire.ask(what, lambda: region.invoke("payments-api", event), region, PATIENCE)
         except TimedOut:
             return 504, {}
@@ -150,13 +163,13 @@ class Merchants:
         return found["statusCode"], json.loads(found["body"])
 
 
-def _event(request: Request) -> dict[str, Any]:
+def _event(request: Request, method: str) -> dict[str, Any]:
     """The proxy event that API Gateway makes of the request."""
     shard = identifiers.merchant_shard(request.merchant)
     return {
         "resource": request.path,
         "path": request.path,
-        "httpMethod": "POST",
+        "httpMethod": method,
         "headers": {"Idempotency-Key": request.key},
         "multiValueHeaders": {},
         "queryStringParameters": None,
@@ -164,11 +177,11 @@ def _event(request: Request) -> dict[str, Any]:
         "pathParameters": None,
         "stageVariables": None,
         "isBase64Encoded": False,
-        "body": json.dumps(request.body),
+        "body": json.dumps(request.body) if method == "POST" else None,
         "requestContext": {
             "requestId": "request-1",
             "stage": "v1",
-            "httpMethod": "POST",
+            "httpMethod": method,
             "path": request.path,
             "identity": {},
             "authorizer": {"merchant_id": request.merchant, "shard": str(shard), "terms": TERMS},

@@ -58,5 +58,6 @@ def test_there_are_the_bugs_that_must_be_found():
         "unconditional-write",
         "random-payment-id",
         "publish-before-ledger",
+        "no-epoch-check",
         "release-without-check",
     }

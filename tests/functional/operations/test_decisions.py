@@ -351,6 +351,22 @@ def test_when_the_ledger_does_not_answer_the_same_request_finishes_it(call, serv
     assert balances()["network:visa", "USD"] == -4200
 
 
+@pytest.mark.parametrize("code", ["not_primary", "shard_moving"])
+def test_while_the_shard_moves_the_same_request_finishes_it_later(call, services, code):
+    identifier = put()
+    refused = {"result": "refused", "code": code, "message": "m"}
+    services.functions.handlers = {"payments-ledger-book": lambda *_: refused}
+
+    status, body, answer = decide(call, identifier)
+    assert (status, body["error"]["code"]) == (503, "processing_failed")
+    assert answer["multiValueHeaders"]["Retry-After"]
+    assert balances() == {}
+
+    services.functions.handlers = {"payments-ledger-book": ledger_function.book}
+    assert decide(call, identifier)[0] == 200
+    assert balances()["network:visa", "USD"] == -4200
+
+
 def test_a_reference_that_somebody_took_is_a_matter_for_a_person(call, services):
     identifier = put()
     services.crash_at = 3

@@ -10,7 +10,7 @@ from functions.operations import review_queue
 from payments import books, clients, identifiers, lifecycle, reasons, records, regions
 from payments.lifecycle import Authorization, Failure
 from payments.tables import PaymentItem
-from tests.functional.conftest import charge
+from tests.functional.conftest import charge, write_here
 from tests.functional.operations.conftest import ALICE, BOB
 from tests.functional.samples import MERCHANT
 
@@ -285,6 +285,22 @@ def test_the_same_request_again_is_answered_as_before(call):
     assert "Idempotent-Replayed" not in first[2]["multiValueHeaders"]
     assert again[2]["multiValueHeaders"]["Idempotent-Replayed"] == ["true"]
     assert len(books.journals(payment_id)) == 3
+
+
+@pytest.mark.parametrize("moved", [{"primary": "us-west-2"}, {"since": "2999-01-01T00:00:00Z"}])
+@pytest.mark.parametrize("decision", ["approve", "decline"])
+def test_while_the_shard_moves_a_decision_is_to_be_sent_again(call, decision, moved):
+    payment_id = post(1)
+    decided_by_the_network(payment_id)
+    write_here(epoch=1, **moved)
+
+    answer = call("POST", f"/reviews/{payment_id}/{decision}", REASON, key="1")
+
+    assert (answer[0], answer[1]["error"]["code"]) == (503, "processing_failed")
+    assert answer[2]["multiValueHeaders"]["Retry-After"] == ["1"]
+    assert books.find(payment_id).review_decision is None
+    write_here(epoch=2)
+    assert call("POST", f"/reviews/{payment_id}/{decision}", REASON, key="1")[0] == 200
 
 
 def test_a_key_serves_one_request(call):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.journal import (
+    EFFECTS,
     Balance,
     Entry,
     IrreversibleJournal,
@@ -19,6 +20,7 @@ from payments.journal import (
     reversal,
     totals,
     transfer,
+    undone,
 )
 
 amounts = st.integers(min_value=1, max_value=10**12)
@@ -135,6 +137,17 @@ class TestReversal:
         for line in (*original.entries, *correction.entries):
             net[line.account, line.currency] += line.signed
         assert set(net.values()) == {0}
+
+    @given(st.lists(transfers, min_size=1, max_size=6))
+    def test_what_is_undone_comes_to_nothing_in_every_account_pending_and_posted(self, pairs):
+        lines = tuple(line for pair in pairs for line in pair)
+        net = defaultdict(int)
+        for line in (*lines, *undone(lines)):
+            for phase, factor in zip(("pending", "posted"), EFFECTS[line.phase], strict=True):
+                net[line.account, line.currency, phase] += factor * line.signed
+
+        assert set(net.values()) == {0}
+        assert set(totals(undone(lines)).values()) == {0}
 
     def test_it_names_what_it_reverses_and_why(self):
         original = journal(transfer("a", "b", 5, "USD"), Kind.PAYOUT, sequence=4)

@@ -67,7 +67,19 @@ class Life:
         operation = self.payment.outstanding[amount % len(self.payment.outstanding)]
         if operation.kind == "refund":
             return lifecycle.end_refund(self.payment, operation.operation_id, FAILED if flag else None, when)
+        if flag and operation.kind in ("capture", "void") and self._spare() >= operation.amount:
+            return self._refused(operation, rest_only=bool(operation.released and amount % 2), when=when)
         return lifecycle.end_operation(self.payment, operation.operation_id, when)
+
+    def _spare(self):
+        """What of the captures nothing else rests on: only so much would the network refuse."""
+        payment = self.payment
+        disputed = payment.dispute.amount if payment.dispute and payment.dispute.status == "open" else 0
+        return payment.refundable - disputed if payment.amount_captured else payment.amount
+
+    def _refused(self, operation, rest_only, when):
+        (made,) = (found for found in self.journals if found.journal_id == operation.operation_id)
+        return lifecycle.refuse_operation(self.payment, made, FAILED, when, rest_only=rest_only)
 
     def open_dispute(self, name, amount, flag, when):
         return lifecycle.open_dispute(self.payment, f"dsp_{name}", None if flag else amount, when, "fraudulent")
@@ -290,3 +302,47 @@ class TestTwoRequestsUnderOneKey:
         blocked = replace(new_payment(fingerprint="e" * 64), status=Status.FRAUD_BLOCKED)
 
         assert replay.ahead(blocked, [lifecycle.authorization_journal(new_payment())])
+
+
+def authorized(amount=4200, capture=False):
+    """An approved authorization and its journals."""
+    payment = approved(amount=amount, capture=capture)
+    return payment, [lifecycle.authorization_journal(payment)]
+
+
+@given(lives(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_payment_that_has_not_heard_of_a_refusal_is_behind_and_never_ahead(life, data):
+    """Whatever older copy of the payment stands beside all the journals, it can be mended."""
+    lost = data.draw(st.sampled_from(life.states))
+
+    assert replay.ahead(lost, life.journals) is None
+
+
+@given(lives())
+@settings(max_examples=300, deadline=None)
+def test_a_refusal_that_arrived_before_what_it_takes_back_is_not_judged(life):
+    refused = {found.reverses for found in life.journals if found.reverses}
+    missing = [found for found in life.journals if found.journal_id not in refused]
+
+    assert not refused or all(replay.ahead(state, missing) for state in life.states)
+
+
+def test_a_void_and_a_capture_in_two_regions_come_to_what_the_network_took():
+    """Each region did its own; the network took the capture. Whichever copy of the payment wins, both say the same."""
+    payment, first = authorized()
+    voided, void = lifecycle.void(payment, "vod_1", AT)
+    captured, capture = lifecycle.capture(payment, "cap_1", None, False, AT)
+    both = [*first, void, capture]
+
+    for winner in (voided, captured):
+        merged = replay.mended(winner, both, AT)
+        assert (merged.amount_captured, merged.amount_released, merged.capturable) == (4200, 4200, 0)
+        after, refusal = lifecycle.refuse_operation(merged, void, FAILED, AT)
+        assert (after.status, after.amount_captured, after.amount_released) == (Status.SUCCEEDED, 4200, 0)
+        assert [found.operation_id for found in after.outstanding] == ["cap_1"]
+        assert replay.mended(after, [*both, refusal], AT) is after
+        assert amounts(replay.mended(winner, [*both, refusal], AT)) == amounts(after)
+        after, refusal = lifecycle.refuse_operation(merged, capture, FAILED, AT)
+        assert (after.status, after.amount_captured, after.amount_released) == (Status.CANCELED, 0, 4200)
+        assert replay.mended(after, [*both, refusal], AT) is after

@@ -25,8 +25,8 @@ KEY_REUSED = "idempotency_key_reused"
 """Reason of a withdrawal: another request under the same idempotency key stands."""
 
 REFUSED, REST = "#refused", "#rest"
-"""Ends of ids: of the journal that takes back what the card network refused, and of what a final capture was to
-release, which the network is told of by that id."""
+"""Ends of ids: of the journal that takes back what the card network refused; of what a final capture was to release,
+which the network is told of by that id."""
 
 EXPIRED = "authorization_expired"
 """Reason of a void that nobody asked for: the authorization was not captured in time."""

@@ -96,6 +96,8 @@ def ahead(payment: Payment, journals: Iterable[Journal]) -> str | None:
         return "the authorization is missing, or of another amount"
     if any(operation.operation_id not in names for operation in payment.outstanding):
         return "an operation has no journal"
+    if any(journal.reverses and journal.reverses not in names for journal in known):
+        return "what was taken back has no journal"
     said = payment.amount_captured, payment.amount_released, payment.amount_charged_back, payment.amount_refunded
     taken, released, returned = _taken_back(payment, names)
     known_of = told.captured + taken, told.released + released, told.charged_back, told.refunded + returned
