@@ -91,10 +91,10 @@ class Fences:
         def watched(event: dict[str, Any], context: Any) -> Any:
             shard = identifiers.shard_of(event["payment_id"])
             before = self._shards.now(shard)
-            early = self._hub.now - before.since < COMMAND_GRACE_SECONDS - TOLERANCE
+            early, asked = self._hub.now - before.since < COMMAND_GRACE_SECONDS - TOLERANCE, self._hub.now
             answer = handler(event, context)
             if answer["result"] == "done":
-                self._once(event, region)
+                self._once(event, region, asked)
             if answer["result"] == "done" and self._shards.now(shard) == before:
                 if before.primary != region:
                     self.broken.append(f"{event['command']} of {event['payment_id']} was done in {region}, no primary")
@@ -104,10 +104,11 @@ class Fences:
 
         return watched
 
-    def _once(self, event: dict[str, Any], region: str) -> None:
-        """The other region may do the same command again only if it heard nothing of it for longer than it waits."""
+    def _once(self, event: dict[str, Any], region: str, asked: float) -> None:
+        """The other region may do the same command again only if it heard nothing of it for longer than it waits; the
+        shard was still the first one's when that was asked."""
         command = event["payment_id"], event["key"]
-        when, where = self._done.setdefault(command, (self._hub.now, region))
+        when, where = self._done.setdefault(command, (asked, region))
         if where != region:
             self.repeated.add(event["payment_id"])
             if self._hub.now - when < COMMAND_GRACE_SECONDS - TOLERANCE:
