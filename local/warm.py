@@ -9,7 +9,6 @@ from local.client import Answer, Client, TimedOut, new_key
 from local.seed import Merchant
 from local.settings import REGIONS, Settings
 
-
 _COLD_SECONDS = 60
 """How long a region may take to answer its first charge."""
 
