@@ -117,8 +117,7 @@ class Weather:
             case "cut":
                 self._dials.cut(fault.value)
             case "fail":
-                if self._ask(fault.value, "fail"):
-                    self._failed.add(fault.value)
+                self.fail_over(fault.value)
             case dial:
                 self._dials.turn(**{dial: fault.value})
 
@@ -133,6 +132,13 @@ class Weather:
                 self._restore(fault.value)
             case dial:
                 self._dials.turn(**{dial: getattr(self._dials.start, dial)})
+
+    def fail_over(self, region: str) -> bool:
+        """Have an operator fail a region over; whether it was done."""
+        done = self._ask(region, "fail")
+        if done:
+            self._failed.add(region)
+        return done
 
     def heal(self) -> None:
         """Everything is as at the start, whatever went wrong: also a region that the platform itself failed over."""
