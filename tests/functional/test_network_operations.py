@@ -231,7 +231,7 @@ def test_a_capture_that_the_network_refuses_is_taken_back(charged, network, publ
 
     payment = books.find(payment_id)
     assert (payment.status, payment.amount_captured, payment.outstanding) == (Status.REQUIRES_CAPTURE, 0, ())
-    assert journals(payment_id) == ["authorization", capture, f"{capture}#refused"]
+    assert journals(payment_id) == [AUTHORIZATION, capture, f"{capture}#refused"]
     refusal = books.find_journal(payment_id, f"{capture}#refused")
     assert (refusal.reverses, refusal.reason) == (capture, "amount_exceeded")
     first, again = published
@@ -333,7 +333,7 @@ def test_a_refusal_waits_for_the_journal_that_it_takes_back(charged, network, pu
     journal.delete()
 
     assert deliver(payment_id, capture) == ["0"]
-    assert journals(payment_id) == ["authorization"]
+    assert journals(payment_id) == [AUTHORIZATION]
     journal.save()
     assert deliver(payment_id, capture) == []
     assert journals(payment_id)[1:] == [capture, f"{capture}#refused"]

@@ -14,6 +14,7 @@ from local.ledger_prove import anchors, noted
 from payments import identifiers, proofs, records
 from payments.proofs import Batch
 from tests.functional.audit.conftest import EAST, JUST_NOW, WEST, life, typed
+from tests.functional.samples import AUTHORIZATION
 
 SHARD = identifiers.merchant_shard("mer_a")
 HOSTILE = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -142,7 +143,7 @@ def test_an_inserted_journal_is_named(sealed, tmp_path):
     forged = records.journal_record(life("forged")[0], EAST)
     for region in sealed.regions.values():
         region.dynamodb.put_item(TableName="ledger", Item=typed(forged))
-    assert set(sealed.verify(tmp_path)[0]) == {("inserted", f"{forged['payment_id']}#authorization")}
+    assert set(sealed.verify(tmp_path)[0]) == {("inserted", f"{forged['payment_id']}#{AUTHORIZATION}")}
 
 
 @pytest.mark.parametrize("created_at", ["2027-01-01T00:00:00.000Z", "", "9", "2026-11-23T11:49:59.999Z"])
@@ -231,7 +232,7 @@ def test_regions_that_sealed_different_journals_under_one_id_are_named(sealed, t
     sealed.write(life("key-7", amount=3001)[:1], WEST)
     sealed.seal(EAST)
     sealed.seal(WEST)
-    assert sealed.verify(tmp_path)[0] == [("conflict", f"{identifiers.payment_id('mer_a', 'key-7')}#authorization")]
+    assert sealed.verify(tmp_path)[0] == [("conflict", f"{identifiers.payment_id('mer_a', 'key-7')}#{AUTHORIZATION}")]
 
 
 def test_one_region_is_verified_without_the_other(sealed, tmp_path):
@@ -411,7 +412,7 @@ def test_a_batch_with_another_shards_journal_is_named(sealed, tmp_path):
     sealed.head(batch)
     assert set(sealed.verify(tmp_path)[0]) == {
         ("foreign", name(batch)),
-        ("removed", f"{json.loads(stranger)['payment_id']}#authorization"),
+        ("removed", f"{json.loads(stranger)['payment_id']}#{AUTHORIZATION}"),
     }
 
 
