@@ -2,6 +2,7 @@
 
 import io
 import json
+from unittest.mock import patch
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from local import ledger_commands, ledger_reports
 from local.cli import app as payments_command
 from local.ledger import Refused
 from local.ledger_desk import Desk
-from payments import books, clients, identifiers, lifecycle, records
+from payments import books, clients, identifiers, lifecycle, records, regions
 from payments.journal import Balance
 from payments.lifecycle import Authorization
 from payments.tables import JournalItem, PaymentItem, connection
@@ -24,15 +25,16 @@ ENTRIES = {"payments-ledger-command": app.command, "payments-ledger-book": app.b
 
 
 class Functions:
-    """Lambda in one region: the real handlers."""
+    """Lambda in one region: the real handlers, on the tables of the first one."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, region):
+        self.region, self.asked = region, []
 
     def invoke(self, FunctionName, Payload):
         self.asked.append((FunctionName, json.loads(Payload)))
         try:
-            answer, failed = ENTRIES[FunctionName](json.loads(Payload), None), {}
+            with patch.object(regions, "here", lambda: self.region):
+                answer, failed = ENTRIES[FunctionName](json.loads(Payload), None), {}
         except ValueError as error:
             answer, failed = {"errorMessage": str(error)}, {"FunctionError": "Unhandled"}
         return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failed}
@@ -45,7 +47,7 @@ def desk(world):
     connection.cache_clear()
     for model in (PaymentItem, JournalItem):
         model._connection = None
-    world.functions = {EAST: Functions(), WEST: Functions()}
+    world.functions = {name: Functions(name) for name in (EAST, WEST)}
     paid, _ = lifecycle.decide(payment(), Authorization(), "2026-11-22T10:00:01.000Z")
     for region in world.regions.values():
         region.dynamodb.put_item(TableName="payments", Item=typed(records.payment_record(paid)))
