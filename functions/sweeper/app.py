@@ -46,4 +46,5 @@ def conflict(event: dict[str, Any], context: object) -> dict[str, Any]:
             change = record.get("dynamodb", {})
             logger.error("conflict not kept", extra={"keys": change.get("Keys"), "fault": type(error).__name__})
             return {"batchItemFailures": [{"itemIdentifier": change.get("SequenceNumber")}]}
+    logger.info("read", extra={"records": len(event["Records"])})
     return {"batchItemFailures": []}
