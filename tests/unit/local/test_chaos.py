@@ -152,7 +152,8 @@ def _payment(request: Request) -> Payment:
 
 def _order(payment: Payment) -> dict[str, Any]:
     names = ("network_ref", "amount", "currency", "capture")
-    return {name: getattr(payment, name) for name in names} | {"token": "tok_1", "network": "visa"}
+    order = {name: getattr(payment, name) for name in names}
+    return {**order, "token": "tok_1", "network": "visa", "request": "request-1"}
 
 
 def _view(world: World, tmp_path: Path) -> View:
