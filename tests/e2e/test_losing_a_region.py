@@ -99,6 +99,9 @@ def test_a_duplicate_raced_into_both_regions_under_lag_is_authorized_once(losing
     assert stored["status"] == "succeeded"
     assert len(cloud.authorizations(stored["network_ref"])) == 1
     for region in (FIRST, SECOND):
+        until(lambda region=region: len(cloud.journals(payment_id, region)) >= 2, 15, f"both journals in {region}")
+    until(lambda: everywhere(cloud, payment_id), 15, "the same payment in both regions")
+    for region in (FIRST, SECOND):
         kinds = [journal["kind"] for journal in cloud.journals(payment_id, region)]
         assert sorted(kinds) == ["capture", "charge"], region
 
