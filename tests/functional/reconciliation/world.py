@@ -95,6 +95,7 @@ class World:
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(events, "publish", lambda *_: None)
         monkeypatch.setattr(regions, "primary", lambda _: regions.here())
+        monkeypatch.setattr(regions, "home", lambda _: regions.here())
         self.forget()
 
     def forget(self):
