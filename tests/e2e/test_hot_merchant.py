@@ -45,7 +45,7 @@ def test_a_thousand_concurrent_charges_leave_balances_that_are_exact(cloud, stor
         payments = list(pool.map(charge, range(CHARGES)))
 
     assert len(set(payments)) == CHARGES
-    ledgers = {name: until(lambda name=name: settled(cloud, name, payments), 150, name) for name in (FIRST, SECOND)}
+    ledgers = {name: until(lambda name=name: settled(cloud, name, payments), 300, name) for name in (FIRST, SECOND)}
     assert ledgers[FIRST].keys() == ledgers[SECOND].keys()
     for name in (FIRST, SECOND):
         until(lambda name=name: balances(cloud, name) == sums(cloud, name), 60, f"exact balances in {name}")
@@ -97,7 +97,7 @@ def through_the_api(merchant, amount):
         assert answer.status == 201 or answer.status in (409, 429) or answer.status >= 500, answer
         return answer.body["id"] if answer.status == 201 else None
 
-    return until(answered, 120, "an answer to a charge")
+    return until(answered, 300, "an answer to a charge")
 
 
 def settled(cloud, region, payments):
