@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from functions.api import caller, requests, routing
 from functions.api.settings import settings
-from payments import identifiers, invocation
+from payments import identifiers, invocation, regions
 from payments.clients import client
 from payments.errors import (
     Conflict,
@@ -52,9 +52,6 @@ _READ_TIMEOUT_SECONDS = 7
 _ATTEMPTS = 2
 """The ledger tries for a few seconds when others change the payment at the same time. Together with the time a
 forwarded write may take, both tries stay within API Gateway's 29 seconds."""
-
-_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
-"""Refusals that say nothing of the payment: its shard has just moved to another region."""
 
 _UNFINISHED = "This could not be finished; send the same request again."
 
@@ -106,7 +103,7 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
 
 def _refusal(result: dict[str, Any], payment_id: str) -> PaymentsError:
     """The error that a refusal is. Where there is no such payment, its id is not repeated."""
-    if result["code"] in _TRY_AGAIN:
+    if result["code"] in regions.MOVING:
         return _unfinished(payment_id)
     error = _REFUSALS[result["code"]]
     return error(result["code"], result["message"], result["param"], None if error is NotFound else payment_id)

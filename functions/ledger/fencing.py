@@ -47,7 +47,7 @@ def refusal(shard: int) -> tuple[str, str] | None:
     """
     now = regions.assignment(shard, fresh=True)
     if now.primary != regions.here():
-        return "not_primary", "Another region writes for this shard; ask there."
+        return regions.NOT_PRIMARY, "Another region writes for this shard; ask there."
     if now.since and clock.utc() - datetime.fromisoformat(now.since) < timedelta(seconds=COMMAND_GRACE_SECONDS):
-        return "shard_moving", "This shard has just come here; try again in less than a minute."
+        return regions.SHARD_MOVING, "This shard has just come here; try again in less than a minute."
     return None

@@ -15,10 +15,6 @@ _ATTEMPTS = 2
 request goes on where this one stopped."""
 
 
-_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
-"""Refusals that say nothing of the booking: its shard has just moved to another region."""
-
-
 def book(shard: int, booking: Mapping[str, Any]) -> None:
     """Books it, once for each reference.
 
@@ -32,7 +28,7 @@ def book(shard: int, booking: Mapping[str, Any]) -> None:
         answer = invocation.ask(functions, settings().book_function, dict(booking))
     except invocation.NoAnswer:
         raise _unfinished() from None
-    if answer.get("code") in _TRY_AGAIN:
+    if answer.get("code") in regions.MOVING:
         raise _unfinished()
     if answer["result"] not in ("written", "exists"):
         refused = {"reference": booking["reference"], "result": answer["result"], "code": answer.get("code")}

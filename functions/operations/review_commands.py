@@ -29,10 +29,6 @@ _REFUSALS: dict[str, type[PaymentsError]] = {
 """The only state that does not allow a decision passes: the card network has not answered yet."""
 
 
-_TRY_AGAIN = frozenset({"not_primary", "shard_moving"})
-"""Refusals that say nothing of the payment: its shard has just moved to another region."""
-
-
 def carry_out(payment: Payment, decision: Decision, by: str, key: str, reason: str) -> dict[str, Any]:
     """The ledger's answer, with its `result`, `done` or `replayed`.
 
@@ -57,7 +53,7 @@ def carry_out(payment: Payment, decision: Decision, by: str, key: str, reason: s
     except invocation.NoAnswer:
         raise _unfinished() from None
     if answer["result"] == "refused":
-        if answer["code"] in _TRY_AGAIN:
+        if answer["code"] in regions.MOVING:
             raise _unfinished()
         raise _REFUSALS[answer["code"]](answer["code"], answer["message"], answer["param"], payment.payment_id)
     return answer

@@ -20,7 +20,7 @@ _READ_TIMEOUT_SECONDS = 30
 
 _AMOUNTS = ("captured", "returned", "fees", "written_off")
 
-_PASSING = frozenset({"payment_busy", "not_primary", "shard_moving"})
+_PASSING = regions.MOVING | {"payment_busy"}
 """Refusals that are not an answer: the same request may be carried out a moment later."""
 
 

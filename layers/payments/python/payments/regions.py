@@ -17,6 +17,11 @@ LEASE_SECONDS = 10.0
 """How long after the map was read a charge may be written by it: twice what the map may be cached, so that nearly every
 charge is written without a look at the map. After that the ledger looks again (`functions/ledger/fencing.py`)."""
 
+NOT_PRIMARY, SHARD_MOVING = "not_primary", "shard_moving"
+MOVING = frozenset({NOT_PRIMARY, SHARD_MOVING})
+"""What the ledger refuses with when a shard is another region's, or has just come here. Both say nothing of what was
+asked: the same request is to be sent again."""
+
 
 class RegionSettings(msgspec.Struct, frozen=True, rename="upper"):
     """`REGIONS`: a JSON object from region name to the endpoint of its AWS API, empty for AWS's own."""
