@@ -10,7 +10,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.dynamodb.responses import DynamoHandler
 
-from payments import books, clients, clock, identifiers, regions
+from payments import books, clients, clock, identifiers, regions, settings
 from payments.lifecycle import Payment, Status
 from payments.merchants import MerchantItem, api_key_kind, new_api_key
 from payments.tables import JournalItem, PaymentItem, connection
@@ -40,6 +40,12 @@ def whole_transactions() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DynamoHandler, "call_action", in_turn)
         yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings():
+    """Every test reads the environment for itself, whichever ran before it in this process."""
+    settings._read.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,6 @@ def commands(monkeypatch):
             answer = ledger.command(json.loads(Payload), None)
             return {"Payload": io.BytesIO(json.dumps(answer).encode())}
 
-    monkeypatch.setenv("COMMAND_FUNCTION", "payments-ledger-command")
     monkeypatch.setattr(expiry, "client", lambda *_, **__: Functions())
     monkeypatch.setattr(expiry, "_TURNS", 1)
     monkeypatch.setattr(expiry, "_INTERVAL", orphans.INTERVAL)

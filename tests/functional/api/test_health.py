@@ -14,7 +14,7 @@ from bench.operations import _belongs
 from bench.trail import Call
 from functions.api import app, health, openapi, probes
 from functions.api.settings import ApiSettings
-from payments import clients, settings
+from payments import clients
 from tests.functional.api import contract
 from tests.functional.api.merchant import event
 
@@ -75,11 +75,9 @@ def region(monkeypatch):
     found = Region()
     monkeypatch.setattr(probes, "client", lambda *_, **__: found)
     monkeypatch.setenv("HEALTH_BUDGET_MS", str(BUDGET_MS))
-    settings._read.cache_clear()
     monkeypatch.setattr(health, "_known", None)
     yield found
     found.released.set()
-    settings._read.cache_clear()
 
 
 @pytest.fixture
@@ -244,7 +242,6 @@ def test_a_map_that_cannot_be_read_is_no_mark(region, ask, fault):
 
 def test_each_region_looks_at_its_own_mark(region, ask, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "us-west-2")
-    settings._read.cache_clear()
     keys = []
     region.get_item = lambda TableName, Key: keys.append(Key) or {}
 
@@ -329,7 +326,6 @@ def test_the_real_clients_are_understood(tables, context, monkeypatch):
     """The requests and answers are AWS's own: moto has the tables, the state machine and the bus, and no vault."""
     monkeypatch.setattr(health, "_known", None)
     monkeypatch.setenv("HEALTH_BUDGET_MS", "20000")
-    settings._read.cache_clear()
     role = "arn:aws:iam::123456789012:role/saga"
     machine = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
     clients.client("events").create_event_bus(Name="payments")
@@ -341,7 +337,6 @@ def test_the_real_clients_are_understood(tables, context, monkeypatch):
 
     answer = app.handler(event("GET", "/health", merchant=None), context)
 
-    settings._read.cache_clear()
     body = json.loads(answer["body"])
     assert results(body) == {**dict.fromkeys(DEPENDENCIES, "ok"), "vault": "failed"}
     assert (answer["statusCode"], body["status"]) == (503, "failed_over")

@@ -15,8 +15,6 @@ from tests.functional.api.functions import Functions
 from tests.functional.samples import MERCHANT
 from tests.functional.settlements import make_table
 
-os.environ.setdefault("BOOK_FUNCTION", "payments-ledger-book")
-
 ALICE = "arn:aws:sts::123456789012:assumed-role/payments-operator/alice"
 BOB = "arn:aws:sts::123456789012:assumed-role/payments-operator/bob"
 PAYMENT = identifiers.payment_id(MERCHANT, "key-1")

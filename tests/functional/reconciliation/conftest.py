@@ -1,7 +1,5 @@
 """The store and the table of reconciliation, beside the platform's tables."""
 
-import os
-
 import pytest
 
 from functions.reconciliation import crowd
@@ -9,13 +7,18 @@ from payments import identifiers
 from tests.functional import settlements
 from tests.functional.reconciliation.world import World
 
-os.environ.update(
-    BOOK_FUNCTION="payments-ledger-book",
-    RECONCILIATION_PARTS="3",
-    DRIFT_SECONDS="0",
-    DUCKDB_MEMORY="500MB",
-    DUCKDB_THREADS="1",
-)
+ENVIRONMENT = {
+    "RECONCILIATION_PARTS": "3",
+    "DRIFT_SECONDS": "0",
+    "DUCKDB_MEMORY": "500MB",
+    "DUCKDB_THREADS": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

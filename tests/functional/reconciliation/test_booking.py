@@ -21,7 +21,6 @@ def answering(monkeypatch):
             def invoke(self, FunctionName, Payload):
                 return {"Payload": io.BytesIO(json.dumps(content).encode())}
 
-        monkeypatch.setenv("BOOK_FUNCTION", "payments-ledger-book")
         monkeypatch.setattr(booking, "functions", lambda region: Functions())
         monkeypatch.setattr(booking.regions, "primary", lambda shard: "us-east-1")
 

@@ -9,7 +9,6 @@ import pytest
 
 from functions.reconciliation.clearing import Clearing, ledger
 from payments import clients, settlement
-from payments.settings import _read
 from tests.functional.reconciliation.world import stored
 
 USD = ("visa", "USD")
@@ -19,12 +18,9 @@ USD = ("visa", "USD")
 def patient(monkeypatch):
     """The report waits, and what happens meanwhile is up to the test."""
     monkeypatch.setenv("DRIFT_SECONDS", "60")
-    _read.cache_clear()
     meanwhile = []
     monkeypatch.setattr(time, "sleep", lambda _: meanwhile.pop(0)() if meanwhile else pytest.fail("waits for nothing"))
-    yield meanwhile
-    monkeypatch.undo()
-    _read.cache_clear()
+    return meanwhile
 
 
 def compared(held, taken=(), disputes=()):

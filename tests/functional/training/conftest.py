@@ -1,31 +1,30 @@
 """Scores of two regions, the pointers and two buckets, beside the platform's tables."""
 
-import os
-
 import pytest
 
 from functions.training import reading
-from payments import clients, settings
+from payments import clients
 from tests.functional.training.world import REGIONS, World
 
 BUCKET = "payments-fraud-models-1"
 
-os.environ.update(
-    FRAUD_MODELS_BUCKET=f"{BUCKET}-{REGIONS[0]}",
-    TRAINING_DAYS="3",
-    LABEL_DAYS="30",
-    HELD_OUT_DAYS="1",
-    SHADOW_SECONDS="7",
-    SHADOW_CHARGES="20",
-    LEAST_FRAUDS="30",
-    LEAST_GOOD="40",
-)
+ENVIRONMENT = {
+    "FRAUD_MODELS_BUCKET": f"{BUCKET}-{REGIONS[0]}",
+    "TRAINING_DAYS": "3",
+    "LABEL_DAYS": "30",
+    "HELD_OUT_DAYS": "1",
+    "SHADOW_SECONDS": "7",
+    "SHADOW_CHARGES": "20",
+    "LEAST_FRAUDS": "30",
+    "LEAST_GOOD": "40",
+}
 
 
 @pytest.fixture
 def world(monkeypatch, tables):
     """A world with few buckets, so that few calls read them all."""
-    settings._read.cache_clear()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(reading, "BUCKETS", 2)
     for region in REGIONS:
         clients.client("dynamodb", region).create_table(
@@ -39,5 +38,4 @@ def world(monkeypatch, tables):
         )
         place = {} if region == REGIONS[0] else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         clients.client("s3", region).create_bucket(Bucket=f"{BUCKET}-{region}", **place)
-    yield World(monkeypatch, BUCKET)
-    settings._read.cache_clear()
+    return World(monkeypatch, BUCKET)
