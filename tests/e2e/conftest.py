@@ -36,6 +36,12 @@ LOSING = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Modules with a cloud of their own go first: the one of the others runs to the end, beside whatever follows."""
+    shared = {item.path for item in items if "cloud" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in shared)
+
+
 def payments(*arguments, check=True, settings=OWN):
     """Runs the `payments` command on the tests' own local cloud."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PAYMENTS_"))}
