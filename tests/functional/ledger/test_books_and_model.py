@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from functions.projector.chunks import unpack
 from functions.sweeper import orphans
-from payments import books, clock, identifiers, replay
+from payments import books, clock, conflicts, identifiers, records, replay
 from payments.records import StoredJournal, plain
 from tests.functional.ledger import accounting
 from tests.functional.ledger.accounting import Ledger, Payment
@@ -337,8 +337,10 @@ def expected_projection(accounts):
 
 @pytest.fixture
 def machine(remake_tables, monkeypatch, context):
-    """The state machine, with a new account for every example."""
+    """The state machine, with a new account for every example. The sweeper has few lists to read at every turn."""
     monkeypatch.setattr(orphans, "PENDING_TOO_LONG", timedelta(seconds=-5))
+    for module, name in ((records, "PENDING_BUCKETS"), (books, "PENDING_BUCKETS"), (conflicts, "REVIEW_BUCKETS")):
+        monkeypatch.setattr(module, name, 2)
 
     world = World(monkeypatch)
 
