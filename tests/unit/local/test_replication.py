@@ -1,8 +1,11 @@
 """The replication process: reads streams, applies with a lag, and lets no region hold up another."""
 
+import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import wraps
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,8 +18,14 @@ from local.replication import Replicator, StreamReader
 EAST, WEST = "us-east-1", "us-west-2"
 
 
+class Over(BaseException):
+    """The test is over: ends the thread that reads, which would read on beside all tests that follow."""
+
+
 class FakeDynamo:
     """DynamoDB in one region, in memory, that can stop answering."""
+
+    over = False
 
     def __init__(self) -> None:
         self.items: dict[str, Image] = {}
@@ -36,6 +45,7 @@ class FakeDynamo:
         return old
 
     def streams(self) -> dict[str, str]:
+        self._end()
         return {"payments": self.arn}
 
     def iterator(self, arn: str, after: str | None) -> str:
@@ -66,7 +76,12 @@ class FakeDynamo:
         self.items, self.stream, self.arn = {}, [], self.arn + "+"
         self.frozen = False
 
+    def _end(self) -> None:
+        if self.over:
+            raise Over
+
     def _answer(self) -> None:
+        self._end()
         if self.frozen:
             raise NoAnswer("timed out")
 
@@ -74,7 +89,10 @@ class FakeDynamo:
 class Pair:
     """Two regions with replication between them."""
 
+    begun: ClassVar[list["Pair"]] = []
+
     def __init__(self, dials: Dials = AT_ONCE):
+        self.begun.append(self)
         self.regions, self.dials = {EAST: FakeDynamo(), WEST: FakeDynamo()}, dials
         self.replicator = Replicator(self.regions, lambda: self.dials, ("payments",))  # type: ignore[arg-type]
         replication.start(self.replicator)
@@ -87,6 +105,24 @@ class Pair:
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_BUSY_POLL", "_IDLE_POLL", "_RETRY", "_UNREACHABLE_RETRY"):
         monkeypatch.setattr(replication, name, 0.005)
+
+
+@pytest.fixture(autouse=True)
+def _no_reader_survives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    run = StreamReader.run
+
+    @wraps(run)
+    def until_over(reader: StreamReader) -> None:
+        with suppress(Over):
+            run(reader)
+
+    monkeypatch.setattr(StreamReader, "run", until_over)
+    yield
+    for pair in Pair.begun:
+        for region in pair.regions.values():
+            region.over = True
+    Pair.begun.clear()
+    assert eventually(lambda: not any("StreamReader" in thread.name for thread in threading.enumerate()))
 
 
 def image(key: str, **values: str) -> Image:
