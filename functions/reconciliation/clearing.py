@@ -1,10 +1,10 @@
 """The clearing accounts, as the projector counts them, against what reconciliation holds open.
 
 Per network and currency, `ledger` is the posted balance of the clearing account over all shards and accounting
-periods. `open` is what the run has left open, plus what the ledger has booked since it took the feed: captures,
-refunds, chargebacks and representments in objects of the feed that are not the run's, but for the disputes that the run
-has opened itself. What the run has settled it holds open no longer, so the two agree once the projector has counted the
-run's journals, and not before. `drift` is `ledger` less `open`.
+periods. `open` is what the run has left open, plus what the ledger has booked since it took the feed: captures (less
+those that failed), refunds, chargebacks and representments in objects of the feed that are not the run's, but for the
+disputes that the run has opened itself. What the run has settled it holds open no longer, so the two agree once the
+projector has counted the run's journals, and not before. `drift` is `ledger` less `open`.
 """
 
 import gzip
@@ -31,7 +31,7 @@ Place = tuple[str, str]
 Amounts = Mapping[Place, int]
 
 _PAUSE_SECONDS = 1
-_MOVEMENTS = (FactKind.CAPTURE, FactKind.REFUND, FactKind.CHARGEBACK, FactKind.REPRESENTMENT)
+_MOVEMENTS = frozenset(FactKind) - {FactKind.SETTLEMENT, FactKind.UNSETTLEMENT}
 _CLEARING = "network:"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from functions.reconciliation import classes, rows
-from functions.reconciliation.database import text
+from functions.reconciliation.database import listed, text
 from functions.reconciliation.loading import REMEMBERED_DAYS
 
 
@@ -31,7 +31,7 @@ def link(results: Path, told: Path) -> None:
 
 
 def _kept(results: Path, as_of: date) -> str:
-    parts = (_records(results, as_of), _authorizations(), _releases(as_of), _members(results, as_of))
+    parts = (_records(results, as_of), _authorizations(), _ends(as_of), _members(results, as_of))
     return " UNION ALL ".join(f"({part})" for part in parts)
 
 
@@ -56,24 +56,18 @@ def _authorizations() -> str:
     return f"SELECT {rows.projected(columns)} FROM pending_told"
 
 
-def _releases(as_of: date) -> str:
+def _ends(as_of: date) -> str:
     day = classes.day(as_of)
+    same = ("network_ref", "movement", "payment_id", "merchant_id", "shard", "network", "currency", "day", "closed_on")
     both = f"""
-        SELECT network_ref, payment_id, merchant_id, shard, currency, day, {day} AS closed_on
-        FROM new_facts WHERE kind = 'release'
-        UNION ALL SELECT network_ref, payment_id, merchant_id, shard, currency, day, closed_on FROM state
-        WHERE role = 'release' AND closed_on > {_forgotten(as_of)}
+        SELECT * EXCLUDE (amount), kind AS type, {day} AS closed_on FROM new_facts WHERE kind IN {listed(rows.ENDS)}
+        UNION ALL BY NAME SELECT {", ".join(same)}, type, role AS kind FROM state
+        WHERE role IN {listed(rows.ENDS)} AND closed_on > {_forgotten(as_of)}
     """
-    same = ("network_ref", "payment_id", "merchant_id", "shard", "currency", "day", "closed_on")
-    columns = {name: name for name in same} | {
-        "type": "'release'",
-        "movement": "''",
-        "role": "'release'",
-        "withdrawn": "false",
-    }
+    columns = {name: name for name in (*same, "type")} | {"role": "kind", "withdrawn": "false"}
     return f"""
         SELECT {rows.projected(columns)} FROM ({both})
-        QUALIFY row_number() OVER (PARTITION BY network_ref ORDER BY closed_on, day) = 1
+        QUALIFY row_number() OVER (PARTITION BY kind, network_ref, movement ORDER BY closed_on, day) = 1
     """
 
 

@@ -61,10 +61,11 @@ KEY = "hash(network_ref, type, movement)"
 
 
 def load(connection: DuckDBPyConnection, inputs: Inputs, as_of: date) -> None:
-    """Makes `new_facts`, `new_lines`, `state`, `resolved`, `touched`, `live`, `facts_live`, `lines_live`, `odd`,
-    `odd_lines` and `odd_facts`."""
+    """Makes `new_facts`, `new_lines`, `state`, `failed_captures`, `resolved`, `touched`, `live`, `facts_live`,
+    `lines_live`, `odd`, `odd_lines` and `odd_facts`."""
     _views(connection, inputs)
     _resolved(connection, inputs)
+    _failed_captures(connection)
     _live(connection, as_of - timedelta(days=REMEMBERED_DAYS))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW facts_live AS {_FACTS_LIVE}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW lines_live AS {_LINES_LIVE}")
@@ -113,6 +114,23 @@ def _read(files: object, columns: dict[str, str]) -> str:
     return f"SELECT {chosen} FROM read_parquet({texts(paths)}, hive_partitioning = false)"
 
 
+def _failed_captures(connection: DuckDBPyConnection) -> None:
+    """Captures that the network has refused: no line is expected for them, and one that comes has no movement. What
+    somebody has decided before stays decided."""
+    failed = """
+        SELECT network_ref, movement FROM new_facts WHERE kind = 'failed_capture'
+        UNION SELECT network_ref, movement FROM state WHERE role = 'failed_capture'
+    """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE failed_captures AS {failed}")
+    if connection.execute("SELECT 1 FROM failed_captures LIMIT 1").fetchall():
+        decided = """
+            SELECT s.network_ref, s.movement FROM state s
+            LEFT JOIN resolved d ON d.network_ref = s.network_ref AND d.record = s.record
+            WHERE s.role = 'record' AND s.expected > 0 AND (s.class = 'resolved' OR d.record IS NOT NULL)
+        """
+        connection.execute(f"DELETE FROM failed_captures WHERE (network_ref, movement) IN ({decided})")
+
+
 def _live(connection: DuckDBPyConnection, forgotten: date) -> None:
     """What earlier runs left and this one looks at again: what is open, and what is closed of payments that are named
     again. What was closed too long ago is not."""
@@ -122,7 +140,7 @@ def _live(connection: DuckDBPyConnection, forgotten: date) -> None:
         SELECT * FROM state
         WHERE role = 'record' AND closed_on > {text(str(forgotten))}::DATE AND type <> 'batch'
         AND hash(network_ref) IN (
-            SELECT hash(network_ref) FROM new_facts WHERE kind IN {listed(rows.LINE_TYPES)}
+            SELECT hash(network_ref) FROM new_facts WHERE kind IN {listed((*rows.LINE_TYPES, "failed_capture"))}
             UNION ALL SELECT hash(network_ref) FROM new_lines WHERE role = 'line')
         """
         if connection.execute("SELECT 1 FROM state WHERE closed_on IS NOT NULL LIMIT 1").fetchall()
@@ -137,13 +155,15 @@ def _live(connection: DuckDBPyConnection, forgotten: date) -> None:
 _FACTS_LIVE = f"""
 SELECT network_ref, kind AS type, movement, payment_id, merchant_id, shard, network, currency, amount, day,
     NULL::VARCHAR AS told, 0::BIGINT AS booked_amount, 0::BIGINT AS booked_fees, 0::BIGINT AS booked_written_off
-FROM new_facts WHERE kind IN {listed(rows.LINE_TYPES)}
+FROM new_facts ANTI JOIN failed_captures USING (network_ref, movement) WHERE kind IN {listed(rows.LINE_TYPES)}
 UNION ALL
 SELECT network_ref, type, movement, payment_id, merchant_id, shard, network, currency, expected, day,
     CASE WHEN line_ref IS NULL THEN class END, booked_amount, booked_fees, booked_written_off
-FROM live WHERE expected > 0 AND type IN {listed(rows.LINE_TYPES)}
+FROM live ANTI JOIN failed_captures USING (network_ref, movement)
+WHERE expected > 0 AND type IN {listed(rows.LINE_TYPES)}
 """
-"""Facts of movements, new and open; `told` is the class of the record that stands for the movement itself."""
+"""Facts of movements, new and open, but for captures that failed; `told` is the class of the record that stands for the
+movement itself."""
 
 _LINES_LIVE = """
 SELECT line_id, line_ref, file, row, network, type, network_ref,

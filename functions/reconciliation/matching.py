@@ -75,6 +75,7 @@ class Part:
     def _results(self) -> str:
         state = loading.has_state(self._inputs)
         told = [pairs.told(self._as_of, state=state), movements.told(self._as_of), movements.withdrawn()]
+        told += [movements.failed()]
         told += [others.fees(self._as_of), others.batches(self._as_of), others.orphans(self._as_of)]
         if state:
             told.append(pairs.withdrawn())

@@ -107,6 +107,14 @@ def withdrawn() -> str:
     """
 
 
+def failed() -> str:
+    """What earlier runs told of captures that the network has refused since."""
+    return f"""
+        SELECT {rows.projected(rows.WITHDRAWN)} FROM live SEMI JOIN failed_captures USING (network_ref, movement)
+        WHERE line_ref IS NULL AND expected > 0
+    """
+
+
 def _with_fact() -> str:
     """Lines whose movement the ledger has."""
     least = "least AND sum_class = "
@@ -141,13 +149,16 @@ def _without_fact() -> str:
             CASE WHEN is_old THEN 'duplicate_at_network' ELSE 'missing_in_ledger' END AS class, l.amount AS at_risk,
             l.settled_on AS day, 'none' AS base, 0 AS now_amount, 0 AS now_fees, 0 AS now_written_off, false AS booked,
             false AS tolerated, NULL::DATE AS due,
-            CASE WHEN is_old THEN 'settled_before' WHEN r.code IS NOT NULL THEN r.code
+            CASE WHEN is_failed THEN 'capture_failed' WHEN is_old THEN 'settled_before'
+                WHEN r.code IS NOT NULL THEN r.code
                 WHEN l.before_note NOT IN ('payment_known', 'payment_unknown', 'withdrawn') THEN l.before_note
                 WHEN l.type = 'chargeback' AND l.payment_currency <> l.currency THEN 'currency_differs'
                 WHEN l.payment_id IS NOT NULL THEN 'payment_known' ELSE 'payment_unknown' END AS note
-        FROM (SELECT n.*, b.record IS NOT NULL OR n.before_note IS NOT DISTINCT FROM 'settled_before' AS is_old
+        FROM (SELECT n.*, f.movement IS NOT NULL AS is_failed, f.movement IS NULL
+                AND (b.record IS NOT NULL OR n.before_note IS NOT DISTINCT FROM 'settled_before') AS is_old
             FROM named n LEFT JOIN (SELECT {_MOVEMENT}, min(record) AS record FROM settled_before GROUP BY ALL) b
-                USING ({_MOVEMENT})) l
+                USING ({_MOVEMENT})
+            LEFT JOIN failed_captures f ON f.network_ref = n.network_ref AND f.movement = n.movement) l
         LEFT JOIN refusals r ON r.line_id = l.line_id
         ANTI JOIN odd_facts USING ({_MOVEMENT})
     """

@@ -56,9 +56,10 @@ FROM state WHERE role = 'authorization'
 """
 
 _ENDED = f"""
-SELECT network_ref FROM new_facts WHERE kind = 'release' OR kind IN {listed(rows.LINE_TYPES)}
+SELECT network_ref FROM new_facts ANTI JOIN failed_captures USING (network_ref, movement)
+WHERE kind = 'release' OR kind IN {listed(rows.LINE_TYPES)}
 UNION ALL
-SELECT network_ref FROM state
+SELECT network_ref FROM state ANTI JOIN failed_captures USING (network_ref, movement)
 WHERE role = 'release' OR (role = 'record' AND expected > 0 AND type IN {listed(rows.LINE_TYPES)})
 """
 

@@ -36,8 +36,8 @@ RESULT: dict[str, str] = {
     "withdrawn": "BOOLEAN",
 }
 """What a result is (docs/reconciliation.md, "Results"). `changed`: it is new, or another class than before.
-`withdrawn`: an earlier run told it, and it is no more, because the movement now has a line, or the authorization was
-captured."""
+`withdrawn`: an earlier run told it, and it is no more, because the movement now has a line, the network has refused the
+capture, or the authorization was captured."""
 
 KEPT: dict[str, str] = {
     "settled_on": "DATE",
@@ -50,14 +50,17 @@ KEPT: dict[str, str] = {
     "booked_fees": "BIGINT",
     "booked_written_off": "BIGINT",
 }
-"""What the next run must know besides. `role`: `record` of what was told, `authorization`, `release` or `member` of
-what is only kept. `closed_on`: the day as of which nothing of the movement was open any more. `booked_…`: what stands
-in the books for it."""
+"""What the next run must know besides. `role`: `record` of what was told, `authorization`, `release`, `failed_capture`
+or `member` of what is only kept. `closed_on`: the day as of which nothing of the movement was open any more.
+`booked_…`: what stands in the books for it."""
 
 ALL = RESULT | KEPT
 
 LINE_TYPES = ("capture", "refund", "chargeback", "representment")
 """Types of lines, and kinds of facts, that are movements."""
+
+ENDS = ("release", "failed_capture")
+"""Kinds of facts by which something else is expected no more. They are remembered: what they end may be fed later."""
 
 DISPUTED = ("chargeback", "representment")
 """Those whose movement no file names."""

@@ -118,6 +118,40 @@ def test_what_is_not_due_is_expected_and_settled_by_a_later_run(world):
     assert world.clearing() == 0
 
 
+def test_a_capture_that_the_network_refuses_in_the_end_leaves_nothing_open(world):
+    payment, capture = world.capture(world.payment("key-1", capture=False), 1000)
+    refused, other = world.capture(world.payment("key-2", capture=False), 300)
+    world.refuse(refused, other)
+    world.project()
+    world.run("a", as_of="2026-11-30")
+    assert world.classes() == {"missing_at_network": 1}, "the other one failed before anybody looked"
+    assert drift(world) == {("visa", "USD"): 0}
+
+    world.refuse(payment, capture)
+    world.project()
+    world.run("b", as_of="2026-12-01")
+
+    assert world.classes() == {}
+    assert drift(world, "run_00000002") == {("visa", "USD"): 0}
+    assert report_of(world, "run_00000002")["at_risk"] == {}
+    assert world.clearing() == 0
+
+
+def test_a_capture_that_fails_while_a_run_is_under_way_is_no_drift(world):
+    payment, capture = world.capture(world.payment("key-1", capture=False), 1000)
+    world.project()
+    run = app.begin({"execution": "a", "key": None, "as_of": None}, Context())["run"]
+    (part,) = app.compact({"run": run}, Context())["parts"]
+    app.match({"run": run, "part": part, "start": None}, Context())
+    world.refuse(payment, capture)
+    world.project()
+
+    told = app.report({"run": run}, Context())
+
+    assert told["drift"] == {"visa/USD": 0}
+    assert (report_of(world)["clearing"][0]["ledger"], world.clearing()) == (0, 0)
+
+
 def test_an_open_result_is_listed_with_the_day_since_when_it_is_open(world):
     payment = world.payment("key-1")
     world.project()

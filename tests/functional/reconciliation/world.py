@@ -138,6 +138,17 @@ class World:
         pending = books.find(asked["payment_id"])
         return books.step(pending, *lifecycle.decide(pending, Authorization(None), clock.now()))
 
+    def capture(self, payment, amount, key="capture-1"):
+        """A later capture that is booked; the payment, and the capture's id."""
+        capture_id = identifiers.operation_id("cap", key)
+        return books.step(payment, *lifecycle.capture(payment, capture_id, amount, False, clock.now())), capture_id
+
+    def refuse(self, payment, capture_id):
+        """The network refuses it: the books take it back."""
+        made = books.find_journal(payment.payment_id, capture_id)
+        failure = lifecycle.Failure("amount_exceeded", "Too much.")
+        return books.step(payment, *lifecycle.refuse_operation(payment, made, failure, clock.now()))
+
     def settle(self, captured, shard=0, network="visa", currency="USD", reference="earlier"):
         """Books a settlement; its journal."""
         amounts = {"captured": captured, "returned": 0, "fees": 0, "written_off": 0}

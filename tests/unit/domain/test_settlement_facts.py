@@ -75,6 +75,24 @@ class TestTheLifeOfAPayment:
             ("release", "", None, "USD", 3200, 0),
         ]
 
+    def test_a_capture_that_the_network_refused_is_owed_no_more_and_reserves_its_amount_again(self):
+        captured, journal = lifecycle.capture(approved(capture=False, fees=PLAN), "cap_1", 1000, True, AT)
+        _, refusal = lifecycle.refuse_operation(captured, journal, DECLINED, AT)
+        assert told(refusal) == [
+            ("authorization", "", None, "USD", 4200, -59),
+            ("failed_capture", "cap_1", "visa", "USD", 1000, 0),
+        ]
+
+    def test_a_rest_that_could_not_be_released_is_reserved_again(self):
+        captured, journal = lifecycle.capture(approved(capture=False), "cap_1", 1000, True, AT)
+        _, refusal = lifecycle.refuse_operation(captured, journal, DECLINED, AT, rest_only=True)
+        assert told(refusal) == [("authorization", "", None, "USD", 3200, 0)]
+
+    def test_a_void_that_the_network_refused_reserves_again(self):
+        voided, journal = lifecycle.void(approved(capture=False), "vod_1", AT)
+        _, refusal = lifecycle.refuse_operation(voided, journal, DECLINED, AT)
+        assert told(refusal) == [("authorization", "", None, "USD", 4200, 0)]
+
     def test_a_void_releases(self):
         _, journal = lifecycle.void(approved(capture=False), "vod_1", AT)
         assert told(journal) == [("release", "", None, "USD", 4200, 0)]

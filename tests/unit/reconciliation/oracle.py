@@ -4,7 +4,7 @@ Written from the document. Slow, in memory, and without any memory of earlier ru
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -91,13 +91,21 @@ def distinct_lines(lines: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def distinct_facts(facts: Iterable[Row]) -> dict[Movement, Row]:
-    """The facts of movements, each once."""
+def distinct_facts(facts: Iterable[Row], decided: Container[Movement] = ()) -> dict[Movement, Row]:
+    """The facts of movements, each once, without the captures that failed before anybody had decided about them."""
     found: dict[Movement, Row] = {}
     for fact in facts:
         if fact["kind"] in MOVEMENTS and fact["network_ref"]:
             found.setdefault((fact["network_ref"], fact["kind"], fact["movement"]), fact)
+    for movement in failed_captures(facts):
+        if movement not in decided:
+            found.pop(movement, None)
     return found
+
+
+def failed_captures(facts: Iterable[Row]) -> set[Movement]:
+    """The captures that the network has refused."""
+    return {(fact["network_ref"], "capture", fact["movement"]) for fact in facts if fact["kind"] == "failed_capture"}
 
 
 def day_of(fact: Row) -> date:
@@ -132,7 +140,7 @@ class _World:
     ) -> None:
         self.all_facts, self.lines = facts, distinct_lines(lines)
         self.terms, self.as_of, self.refusals, self.decisions = terms, as_of, refusals, decisions
-        self.facts = distinct_facts(facts)
+        self.facts, self.failed = distinct_facts(facts, self.decisions.closed), failed_captures(facts)
         self.payments = self._payments()
         self.results: dict[tuple[str, str], Row] = {}
         self.booked: Counter[tuple[Any, ...]] = Counter()
@@ -234,7 +242,7 @@ class _World:
         note = "payment_known" if payment else "payment_unknown"
         if payment and line["type"] == "chargeback" and payment["currency"] != line["currency"]:
             note = "currency_differs"
-        note = self.refusals.get(line["line_id"], note)
+        note = self.refusals.get(line["line_id"], "capture_failed" if movement in self.failed else note)
         money = {"difference": line["amount"], "at_risk": line["amount"]}
         more = {"day": line["settled_on"], "network": line["network"], "note": note}
         self._tell(movement, line["line_id"], "missing_in_ledger", _of_line(line) | who | money | more)
@@ -267,7 +275,8 @@ class _World:
                 self._tell(movement, line["line_id"], name, _of_line(line) | more)
 
     def orphans(self) -> None:
-        ended = {fact["network_ref"] for fact in self.all_facts if fact["kind"] != "authorization"}
+        ended = {reference for reference, _, _ in self.facts}
+        ended |= {fact["network_ref"] for fact in self.all_facts if fact["kind"] == "release"}
         for fact in self.all_facts:
             due = day_of(fact) + timedelta(days=8)
             if fact["kind"] == "authorization" and fact["network_ref"] not in ended and self.as_of > due:

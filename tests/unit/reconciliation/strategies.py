@@ -115,8 +115,9 @@ def world(random: Random, payments: int) -> World:
     for number in range(payments):
         made = payment(f"p{number}", *(random.choice(names) for names in (NETWORKS, CURRENCIES, MERCHANTS)))
         movements = _movements(random, made)
-        facts += movements
-        if random.randint(0, 1):
+        failed = _failed(random, made, movements)
+        facts += movements + failed
+        if random.randint(0, 1) and not failed:
             facts.append(fact(made, "authorization", 5000, _day(random)))
         if random.randint(0, 3) == 0:
             facts.append(fact(made, "release", 100, _day(random)))
@@ -153,6 +154,16 @@ def _movements(random: Random, made: Row) -> list[Row]:
             kind = "chargeback" if name == "case-1" else "representment"
             found.append(fact(made, kind, amount, day, dispute_of(made["merchant_id"], "case-1")))
     return found
+
+
+def _failed(random: Random, made: Row, movements: list[Row]) -> list[Row]:
+    """Some captures are refused in the end."""
+    captures = [each for each in movements if each["movement"].startswith("cap_")]
+    return [
+        fact(made, "failed_capture", each["amount"], _day(random), each["movement"])
+        for each in captures
+        if random.randint(0, 2) == 0
+    ]
 
 
 def _lines_of(random: Random, made: Row, of: Row, number: int) -> list[Row]:

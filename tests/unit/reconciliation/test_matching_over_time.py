@@ -93,6 +93,82 @@ def test_a_line_for_what_was_decided_long_ago_is_a_duplicate(begin):
     assert not runs.booked
 
 
+CAPTURED = captured(movement="cap_1")
+FAILED = fact(PAID, "failed_capture", 1000, AS_OF, "cap_1")
+"""The network has taken the capture back, or never had it."""
+
+
+@pytest.mark.parametrize("files", [[[CAPTURED, FAILED]], [[CAPTURED], [FAILED]], [[FAILED], [CAPTURED]]])
+@pytest.mark.parametrize("days", [0, 13])
+def test_a_capture_that_failed_is_nothing_that_is_missing(begin, files, days):
+    runs = begin()
+    for facts in files:
+        runs.run(AS_OF, [facts])
+    runs.run(after(days))
+    assert not runs.told and not runs.claims and not runs.booked
+
+
+def test_a_capture_that_failed_after_it_was_missed_is_missed_no_more(begin):
+    runs = begin()
+    runs.run(after(10), [[CAPTURED]])
+    assert told(runs) == {"capture#cap_1": ("missing_at_network", 1000)}
+    runs.run(after(11), [[FAILED]])
+    assert not runs.told and not runs.claims
+
+
+def test_a_line_for_a_capture_that_failed_is_at_risk_and_says_so(begin):
+    runs = begin()
+    runs.run(AS_OF, [[CAPTURED], [FAILED]])
+    runs.run(after(1), [], [[settled(movement="cap_1")]])
+    assert told(runs) == {"L1": ("missing_in_ledger", 1000)}
+    assert [row["note"] for row in runs.open()] == ["capture_failed"]
+    assert not runs.booked
+
+
+@pytest.mark.parametrize("introduced", [False, True])
+def test_what_was_settled_of_a_capture_that_failed_is_taken_out_of_the_books(begin, introduced):
+    runs = begin()
+    runs.run(AS_OF, [[CAPTURED]], [[settled(movement="cap_1")]])
+    assert runs.booked
+    again = settled("L2", movement="cap_1")
+    runs.run(after(1), [[FAILED]], [[again]] if introduced else [], introduced=introduced)
+    assert told(runs)["L1"] == ("missing_in_ledger", 1000)
+    assert {row["note"] for row in runs.open()} == {"capture_failed"}
+    assert not runs.booked and not runs.claims
+
+
+def test_what_was_decided_about_a_capture_before_it_failed_stays_decided(begin):
+    runs = begin()
+    runs.run(after(10), [[CAPTURED]])
+    runs.decide(runs.open()[0])
+    runs.run(after(11), [[FAILED]])
+    assert told(runs) == {"capture#cap_1": ("resolved", 0)}
+    assert not runs.claims
+
+
+def test_only_the_capture_that_failed_is_taken_back(begin):
+    runs = begin()
+    others = [captured(movement="cap_2"), fact(PAID, "refund", 1000, AS_OF, "ref_1"), captured(movement="")]
+    runs.run(AS_OF, [[CAPTURED, *others]])
+    runs.run(after(1), [[FAILED]])
+    assert sorted(told(runs)) == ["capture#", "capture#cap_2", "refund#ref_1"]
+
+
+@pytest.mark.parametrize("captured_before", [True, False])
+def test_what_is_reserved_again_and_then_forgotten_is_an_orphan(begin, captured_before):
+    runs = begin()
+    reserved, again = (fact(PAID, "authorization", 5000, day) for day in (AS_OF - timedelta(days=1), AS_OF))
+    if captured_before:
+        runs.run(AS_OF, [[reserved, CAPTURED]])
+        runs.run(AS_OF, [[again, FAILED]])
+    else:
+        runs.run(AS_OF, [[reserved, CAPTURED, again, FAILED]])
+    runs.run(after(8))
+    assert told(runs) == ({} if captured_before else {"authorization#": ("orphan", 5000)})
+    runs.run(after(9))
+    assert told(runs) == {"authorization#": ("orphan", 5000)}
+
+
 def test_an_orphan_that_was_captured_after_all_is_taken_back(begin):
     runs = begin()
     runs.run(AS_OF, [[fact(PAID, "authorization", 5000, AS_OF - timedelta(days=20))]])

@@ -11,7 +11,7 @@ from hashlib import md5
 
 from payments import accounts, identifiers
 from payments.journal import EFFECTS, Kind, Phase, Side
-from payments.lifecycle import CAPTURE
+from payments.lifecycle import CAPTURE, REFUSED
 from payments.records import StoredJournal
 
 
@@ -24,6 +24,8 @@ class FactKind(StrEnum):
     """Of what was reserved, an amount will not be captured."""
     CAPTURE = "capture"
     """The network owes us an amount."""
+    FAILED_CAPTURE = "failed_capture"
+    """The network has refused a capture that was booked: it does not owe us its amount."""
     REFUND = "refund"
     """We owe the network an amount."""
     CHARGEBACK = "chargeback"
@@ -45,6 +47,7 @@ _SIGNS = {
     FactKind.CAPTURE: 1,
     FactKind.REPRESENTMENT: 1,
     FactKind.UNSETTLEMENT: 1,
+    FactKind.FAILED_CAPTURE: -1,
     FactKind.REFUND: -1,
     FactKind.CHARGEBACK: -1,
     FactKind.SETTLEMENT: -1,
@@ -136,14 +139,17 @@ def _amounts(journal: StoredJournal) -> Counter[_Name]:
 
 def _on_clearing(journal: StoredJournal, posted: int) -> FactKind:
     """What it is that a journal adds this amount to a clearing account."""
+    if posted < 0 and _is_payment(journal) and journal.journal_id.endswith(REFUSED):
+        return FactKind.FAILED_CAPTURE
     side, other = (Side.DEBIT, FactKind.UNSETTLEMENT) if posted > 0 else (Side.CREDIT, FactKind.SETTLEMENT)
     # As text, because nobody has checked that a journal's kind is one.
     return _MOVEMENTS.get((str(journal.kind), side), other) if _is_payment(journal) else other
 
 
 def _movement(kind: FactKind, journal_id: str) -> str:
-    """The operation that a network settles, by the id of its journal: `ref_…#succeeded` is that of `ref_…`."""
-    if kind not in _MOVEMENTS.values() or journal_id == CAPTURE:
+    """The operation that a network settles, or would have settled, by the id of its journal: `ref_…#succeeded` is that
+    of `ref_…`."""
+    if not (kind in _MOVEMENTS.values() or kind is FactKind.FAILED_CAPTURE) or journal_id == CAPTURE:
         return ""
     return journal_id.partition("#")[0]
 
