@@ -222,8 +222,10 @@ class Config:
     least_good: int
     health_urls: dict[str, str]
     """By region the public address of its ``/health``, which watchmen ask; empty where it has none."""
-    watch_round_s: float
+    watch_round_s: int
     """How often a watchman looks whether the other regions are there."""
+    watch_signal_s: int
+    """How long a watchman waits for a region's answer, many times what it takes."""
     watch_sign_s: int
     """Seconds after which a region's sign of life, given in every round, says nothing any more."""
     quiet_minutes: int
@@ -346,8 +348,9 @@ def read(context: Context) -> Config:
         least_frauds=30 if local else 500,
         least_good=300 if local else 10_000,
         health_urls=by_region(context, "health_urls", REGIONS),
-        watch_round_s=1.5 if local else 5,  # a frozen emulator is failed over within ten seconds
-        watch_sign_s=3 if local else 15,
+        watch_round_s=5,
+        watch_signal_s=4 if local else 2,  # two emulators share a developer's machine, and are slow together
+        watch_sign_s=15,
         quiet_minutes=1 if local else 30,  # locally regions are broken every few minutes
         at_risk_limit=whole(context, "at_risk_limit", default=1_000_000),
         card_attempts_per_hour=10_000 if local else 100,  # tests and demos use the same few cards

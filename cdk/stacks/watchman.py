@@ -14,11 +14,8 @@ from cdk.constructs.function import PaymentsFunction
 
 EVERY = Duration.minutes(1)
 
-SIGNAL_SECONDS = 2
-"""How long a region has to answer, many times what it takes. Locally too: a living emulator does within a second."""
-
-WATCH_SECONDS = 57
-"""Of each minute in which a round may begin; the next run has begun before another one would."""
+WATCH_SECONDS = 59
+"""Of each minute in which a round may be at work; the next run has begun before another one would."""
 
 
 class WatchmanStack(Stack):
@@ -37,9 +34,9 @@ class WatchmanStack(Stack):
                 "REGIONS": config.regions_setting,
                 "HEALTH_URLS": json.dumps(config.health_urls, sort_keys=True),
                 "ROUND_SECONDS": str(config.watch_round_s),
-                "SIGNAL_SECONDS": str(SIGNAL_SECONDS),
+                "SIGNAL_SECONDS": str(config.watch_signal_s),
                 "SIGN_SECONDS": str(config.watch_sign_s),
-                "WATCH_SECONDS": str(WATCH_SECONDS),
+                "WATCH_SECONDS": str(WATCH_SECONDS - config.watch_signal_s),
                 "QUIET_MINUTES": str(config.quiet_minutes),
             },
         )

@@ -45,6 +45,8 @@ def test_a_hundred_refunds_at_once_never_exceed_what_was_captured(cloud):
     assert refused <= {(400, "amount_too_large"), (409, "payment_state_invalid")}, refused
     assert len(refunds) == len(set(refunds.values())) == CAPTURED // REFUND
     assert_refunded(cloud, payment_id, set(refunds.values()))
+    moves = [item for item in cloud.items("shards") if "action" in item]
+    assert moves == [], "no region that is only busy is failed over"
 
 
 def assert_refunded(cloud, payment_id, refunds):
