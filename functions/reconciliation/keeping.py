@@ -31,7 +31,7 @@ def link(results: Path, told: Path) -> None:
 
 
 def _kept(results: Path, as_of: date) -> str:
-    parts = (_records(results, as_of), _authorizations(), _ends(as_of), _members(results, as_of))
+    parts = (_records(results, as_of), _authorizations(), _ends(results, as_of), _members(results, as_of))
     return " UNION ALL ".join(f"({part})" for part in parts)
 
 
@@ -56,17 +56,24 @@ def _authorizations() -> str:
     return f"SELECT {rows.projected(columns)} FROM pending_told"
 
 
-def _ends(as_of: date) -> str:
+def _ends(results: Path, as_of: date) -> str:
+    """A capture that failed is remembered as long as a line for it is open: its fact, fed again, would settle it."""
     day = classes.day(as_of)
+    still_open = f"""
+        SELECT network_ref, movement FROM read_parquet({text(results)})
+        WHERE note = 'capture_failed' AND {classes.IS_OPEN}
+    """
     same = ("network_ref", "movement", "payment_id", "merchant_id", "shard", "network", "currency", "day", "closed_on")
     both = f"""
         SELECT * EXCLUDE (amount), kind AS type, {day} AS closed_on FROM new_facts WHERE kind IN {listed(rows.ENDS)}
         UNION ALL BY NAME SELECT {", ".join(same)}, type, role AS kind FROM state
-        WHERE role IN {listed(rows.ENDS)} AND closed_on > {_forgotten(as_of)}
+        WHERE role IN {listed(rows.ENDS)}
+            AND (closed_on > {_forgotten(as_of)} OR (network_ref, movement) IN ({still_open}))
     """
     columns = {name: name for name in (*same, "type")} | {"role": "kind", "withdrawn": "false"}
     return f"""
         SELECT {rows.projected(columns)} FROM ({both})
+        WHERE kind = 'release' OR (network_ref, movement) IN (FROM failed_captures)
         QUALIFY row_number() OVER (PARTITION BY kind, network_ref, movement ORDER BY closed_on, day) = 1
     """
 

@@ -124,7 +124,7 @@ def _failed_captures(connection: DuckDBPyConnection) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE failed_captures AS {failed}")
     if connection.execute("SELECT 1 FROM failed_captures LIMIT 1").fetchall():
         decided = """
-            SELECT s.network_ref, s.movement FROM state s
+            SELECT s.network_ref, s.movement FROM state s SEMI JOIN failed_captures USING (network_ref, movement)
             LEFT JOIN resolved d ON d.network_ref = s.network_ref AND d.record = s.record
             WHERE s.role = 'record' AND s.expected > 0 AND (s.class = 'resolved' OR d.record IS NOT NULL)
         """

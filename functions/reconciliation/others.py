@@ -79,7 +79,8 @@ TABLES = {
             UNION ALL
             SELECT *, true FROM (SELECT * FROM ({_AUTHORIZATIONS}) WHERE told IS NOT NULL)
             SEMI JOIN ({_ENDED}) e USING (network_ref))
-        WINDOW same AS (PARTITION BY network_ref) QUALIFY row_number() OVER (same ORDER BY day, amount, currency) = 1
+        WINDOW same AS (PARTITION BY network_ref)
+        QUALIFY row_number() OVER (same ORDER BY day, amount DESC, currency) = 1
     """,
     "pending": "SELECT * EXCLUDE (ended) FROM authorizations WHERE NOT ended",
 }

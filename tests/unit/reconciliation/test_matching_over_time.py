@@ -137,6 +137,32 @@ def test_what_was_settled_of_a_capture_that_failed_is_taken_out_of_the_books(beg
     assert not runs.booked and not runs.claims
 
 
+@pytest.mark.parametrize("days", [[17], [13, 16, 17, 18]])
+def test_a_capture_that_failed_and_is_fed_again_settles_no_line_however_late(begin, days):
+    """Once the failure was forgotten its line was matched, and what the network had refused was booked."""
+    runs = begin()
+    runs.run(AS_OF, [[CAPTURED]], [[settled(movement="cap_1")]])
+    runs.run(after(1), [[FAILED]])
+    for day in days:
+        runs.run(after(day))
+    runs.run(after(days[-1]), [[CAPTURED]])
+    assert told(runs) == {"L1": ("missing_in_ledger", 1000)}
+    assert not runs.booked
+
+
+def test_a_line_for_a_capture_that_was_decided_before_it_failed_stays_what_it_is(begin):
+    runs = begin()
+    runs.run(after(10), [[CAPTURED]])
+    runs.decide(runs.open()[0])
+    runs.run(after(11))
+    runs.run(after(20), [[FAILED]])
+    runs.run(after(27), [], [[settled(movement="cap_1")]], introduced=True)
+    first = told(runs)
+    assert first["L1"] == ("duplicate_at_network", 1000)
+    runs.run(after(28))
+    assert told(runs) == first
+
+
 def test_what_was_decided_about_a_capture_before_it_failed_stays_decided(begin):
     runs = begin()
     runs.run(after(10), [[CAPTURED]])
