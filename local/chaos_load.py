@@ -28,7 +28,13 @@ _CARDS = 12
 _DECLINED = (5, 51, 91)
 _UNANSWERED = 68
 _BLOCKED_AMOUNT = 999_900
+_WRONG = (400, 401, 403, 404)
 _AGAIN = ("idempotency_in_progress", "payment_busy")
+_LETTERS = str.maketrans("0123456789", "abcdefghij")
+
+
+class LoadRefused(Exception):
+    """A charge was refused as a request that is wrong. No shop sends one: a run of refusals would prove nothing."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class Load:
 
     def __init__(self, shops: Sequence[Shop], edge: str, gateways: Mapping[str, str], seed: int):
         self.shops, self.edge, self.gateways, self.seed = shops, edge, gateways, seed
+        self.word = str(seed).translate(_LETTERS)
+        """The seed in letters, for keys and descriptions: its digits may look like a card number, which is refused."""
         chance = Random(seed)
         self.cards = [new_card_number(chance) for _ in range(_CARDS)]
         self.requests: list[Request] = []
@@ -118,7 +126,7 @@ class Load:
     def finish(self, patience: float) -> int:
         """Let nothing new begin, wait until everything is answered or `patience` is over; how much is unanswered.
 
-        Raises what a shop raised.
+        Raises what a shop raised, and `LoadRefused`.
         """
         self.closing.set()
         deadline = time.monotonic() + patience
@@ -127,6 +135,9 @@ class Load:
         self.given_up.set()
         for work in self._working:
             work.result()
+        for request in self.of("charge"):
+            if wrong := next((told for told in request.told if told.status in _WRONG), None):
+                raise LoadRefused(f"charge {request.key} was answered {wrong.status}: {wrong.body}")
         return len([request for request in self.requests if not request.ended])
 
     def of(self, *kinds: str) -> list[Request]:
@@ -279,7 +290,7 @@ class Customers:
             self._load.insist(self._charge(shop=shop, card=None, token=told.body["id"]))
 
     def _charge(self, amount: int | None = None, cents: int = 0, shop: Shop | None = None, **changes: Any) -> Request:
-        chance, key = self._chance, f"key-{self._load.seed}-{self._load.number()}"
+        chance, key = self._chance, f"key-{self._load.word}-{self._load.number()}"
         which = chance.randrange(_CARDS)
         body = {
             "amount": amount or chance.randint(10, 90) * 100 + cents,
@@ -294,7 +305,7 @@ class Customers:
         return self._load.note(Request(shop, "charge", key, "/api/v1/payments/charge", body))
 
     def _command(self, charge: Request, name: str, body: Mapping[str, Any]) -> None:
-        key = f"key-{self._load.seed}-{self._load.number()}"
+        key = f"key-{self._load.word}-{self._load.number()}"
         path = f"/api/v1/payments/{charge.payment_id}/{name}"
         request = self._load.note(Request(charge.shop, name, key, path, body))
         if self._chance.random() < 0.4:

@@ -14,12 +14,13 @@ from local import chaos_audit, chaos_load
 from local.card_network_book import Book
 from local.chaos_audit import audit, untold
 from local.chaos_faults import plan
-from local.chaos_load import Load, Request, Shop, Told
+from local.chaos_load import Customers, Load, LoadRefused, Request, Shop, Told
 from local.chaos_view import Copy, View
 from local.client import Answer
 from local.settings import REGIONS, Settings
 from payments import identifiers, lifecycle, records
 from payments.lifecycle import Authorization, Payment
+from payments.rest import card_numbers
 
 WHOLE = ("freeze", "cut", "fail")
 SHOP = Shop(identifiers.new_merchant_id(), "sk_a")
@@ -92,6 +93,32 @@ def test_a_client_takes_a_refusal_for_an_answer(monkeypatch: pytest.MonkeyPatch,
     load.insist(Request(SHOP, "charge", "key-1", "/charge", {}))
 
     assert len(client.sent) == 1
+
+
+def test_nothing_that_a_shop_asks_for_looks_like_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One seed in ten that was taken from a clock did, and every charge of the run was refused."""
+    load = Load([SHOP], "http://edge", {}, seed=4111111111111111)
+    monkeypatch.setattr(load, "insist", lambda request: None)
+    customers = Customers(load, 0)
+
+    for _ in range(20):
+        customers._reuses()
+        customers._command(load.requests[-1], "refund", {})
+
+    assert len(load.requests) == 60
+    for request in load.requests:
+        assert not card_numbers.occurs_in(request.key)
+        assert not card_numbers.occurs_in(request.body.get("description", ""))
+
+
+def test_a_run_whose_charges_are_refused_as_wrong_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    load, _ = loaded(monkeypatch, answered(400, "card_data_in_field"))
+    load.closing.set()
+    load.start(1)
+    load.insist(load.note(Request(SHOP, "charge", "key-1", "/charge", {})))
+
+    with pytest.raises(LoadRefused, match="card_data_in_field"):
+        load.finish(1)
 
 
 def test_a_request_went_astray_when_no_region_answered_it() -> None:
