@@ -17,7 +17,7 @@ from local.client import TimedOut
 from local.deploy import aws
 from local.ledger import LEDGER, Region
 from local.settings import ACCOUNT, REGIONS, Settings
-from payments import records
+from payments import records, replay
 from payments.records import StoredJournal
 
 SHOPS, CUSTOMERS = 4, 6
@@ -117,12 +117,19 @@ def unsettled(view: View) -> list[str]:
         found += [
             f"{name} waits in {copy.name}"
             for name, item in copy.payments.items()
-            if item.get("status") == "pending" or item.get("outstanding")
+            if item.get("status") in ("pending", "conflict") or item.get("outstanding")
         ]
         found += [f"balance {key} in {copy.name}" for key in differing(copy.sums(), copy.balances)]
         found += [f"payment {key}" for key in differing(first.payments, copy.payments)]
         found += [f"journal {key}" for key in differing(first.journals, copy.journals)]
-    return found or [f"event {event}" for event in untold(view)]
+    return found or ahead(view) or [f"event {event}" for event in untold(view)]
+
+
+def ahead(view: View) -> list[str]:
+    """Payments that are ahead of their journals: of two requests with one key, accepted in two regions that were cut
+    off from each other, one has not been withdrawn yet."""
+    causes = {name: replay.ahead(payment, view.journals.get(name, [])) for name, payment in view.payments.items()}
+    return [f"payment {name}: {cause}" for name, cause in causes.items() if cause]
 
 
 def tend(at: Settings, regions: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from local import chaos_audit, chaos_load
 from local.card_network_book import Book
+from local.chaos import unsettled
 from local.chaos_audit import audit, untold
 from local.chaos_faults import plan
 from local.chaos_load import Customers, Load, LoadRefused, Request, Shop, Told
@@ -210,6 +211,29 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ]
     monkeypatch.setattr(chaos_audit, "_PROMISES", promises)
     return World(tmp_path)
+
+
+def test_everything_rests_when_nothing_is_on_its_way(world: World) -> None:
+    assert unsettled(world.view) == []
+
+
+@pytest.mark.parametrize("status", ["pending", "conflict"])
+def test_what_waits_is_waited_for(world: World, status: str) -> None:
+    world.view.copies[1].payments["pay_1#waits"] = {"status": status}
+
+    assert "pay_1#waits waits in us-west-2" in unsettled(world.view)
+
+
+def test_a_payment_whose_other_request_is_not_withdrawn_yet_is_waited_for(world: World) -> None:
+    """Copies that agree may both be between the conflict and its resolution: an audit came there once."""
+    other = lifecycle.authorization_journal(replace(_payment(world.request), fingerprint="e" * 64, amount=5400))
+    for copy in world.view.copies:
+        copy.journals[other.payment_id, other.journal_id] = records.journal_record(other, "us-west-2")
+        copy.balances = copy.sums()
+
+    (waiting,) = unsettled(world.view)
+
+    assert "of another amount" in waiting
 
 
 def test_nothing_is_found_where_nothing_is_wrong(world: World) -> None:
