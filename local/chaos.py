@@ -122,14 +122,20 @@ def unsettled(view: View) -> list[str]:
         found += [f"balance {key} in {copy.name}" for key in differing(copy.sums(), copy.balances)]
         found += [f"payment {key}" for key in differing(first.payments, copy.payments)]
         found += [f"journal {key}" for key in differing(first.journals, copy.journals)]
-    return found or ahead(view) or [f"event {event}" for event in untold(view)]
+    return found or disagreeing(view) or [f"event {event}" for event in untold(view)]
 
 
-def ahead(view: View) -> list[str]:
-    """Payments that are ahead of their journals: of two requests with one key, accepted in two regions that were cut
-    off from each other, one has not been withdrawn yet."""
-    causes = {name: replay.ahead(payment, view.journals.get(name, [])) for name, payment in view.payments.items()}
-    return [f"payment {name}: {cause}" for name, cause in causes.items() if cause]
+def disagreeing(view: View) -> list[str]:
+    """Payments that do not say what their journals say: what two regions made of one key, cut off from each other, has
+    not been put right yet."""
+    found = []
+    for name, payment in view.payments.items():
+        journals = view.journals.get(name, [])
+        if cause := replay.ahead(payment, journals):
+            found.append(f"payment {name}: {cause}")
+        elif replay.mended(payment, journals, payment.updated_at) is not payment:
+            found.append(f"payment {name} says less than its journals")
+    return found
 
 
 def tend(at: Settings, regions: Sequence[str]) -> None:

@@ -175,14 +175,15 @@ class WorkersStack(Stack):
         rule.add_target(targets.LambdaFunction(sweeper.function, retry_attempts=0))
 
     def _conflicts(self) -> PaymentsFunction:
-        """It may read and write the records of conflicts, and no payment."""
+        """It may read and write the records of conflicts, and no payment: that it leaves to the network worker."""
         function = PaymentsFunction(
             self,
             "Conflicts",
             config=self._config,
             name=names.CONFLICTS,
-            settings={"PAYMENTS_TABLE": names.PAYMENTS},
+            settings={"PAYMENTS_TABLE": names.PAYMENTS, "EVENT_BUS": names.BUS},
         )
+        function.allow(("events:PutEvents",), names.bus_arn(self))
         function.allow(
             ("dynamodb:GetItem", "dynamodb:PutItem"),
             names.table_arn(self, names.PAYMENTS),

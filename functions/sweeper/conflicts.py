@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from functions.sweeper.orphans import due
-from payments import books, conflicts, events, identifiers
+from payments import books, conflicts, events, identifiers, records
 from payments.observability import count, logger
 from payments.records import plain
 
@@ -21,11 +21,18 @@ _AT_ONCE = 100
 
 
 def follow(record: Mapping[str, Any]) -> None:
-    """Keeps both sides where a record of the stream shows that one payment has taken another one's place."""
+    """Keeps both sides where a record of the stream shows that one payment has taken another one's place.
+
+    Where both are the same request, and the region that blocked it wrote last, the network worker is asked once more
+    for its decision: it finds what was accepted in the journals, and puts it back.
+    """
     change = record["dynamodb"]
     if "OldImage" not in change or "NewImage" not in change:
         return
-    found = conflicts.seen(plain(change["OldImage"]), plain(change["NewImage"]))
+    old, new = plain(change["OldImage"]), plain(change["NewImage"])
+    if conflicts.only_blocked(old, new):
+        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(records.payment_of(old)))
+    found = conflicts.seen(old, new)
     if found and conflicts.keep(found):
         told = {"payment_id": found.payment_id, "regions": [side.region for side in found.sides]}
         logger.critical("two requests under one idempotency key were accepted", extra=told)

@@ -49,9 +49,8 @@ def under_load(
     lose: Callable[[], Any],
     find: Callable[[], Any] = lambda: None,
     regions: Sequence[str] = REGIONS,
-    found: float = FOUND_AT,
 ) -> Outcome:
-    """A minute of load; after a third of it something is lost, at second `found` it is found again, in these regions
+    """A minute of load; after a third of it something is lost, after another third it is found again, in these regions
     everything then comes to rest and is audited."""
     load, watch = load_on(at, cloud.endpoints, seed_=time.time_ns()), Watch(at)
     watch.start()
@@ -59,7 +58,7 @@ def under_load(
     time.sleep(LOST_AT)
     lost_at = load.now()
     lose()
-    time.sleep(max(0.0, found - load.now()))
+    time.sleep(max(0.0, FOUND_AT - load.now()))
     found_at = load.now()
     find()
     time.sleep(max(0.0, SECONDS - load.now()))

@@ -84,6 +84,32 @@ class TestWhatIsKept:
 
         assert conflicts.find(ours.payment_id) is None
 
+    def test_the_same_request_accepted_here_and_blocked_there_stays_accepted(self, tables, network, published):
+        """The network has decided, the merchant was told, and only then the other region's later refusal arrives."""
+        ours, theirs = sides(theirs_blocked=True)
+        assert deliver(ours.payment_id, type="charge_authorized") == []
+        assert stands(ours.payment_id).status is Status.SUCCEEDED
+        del published[:]
+
+        assert follow(arrive(replace(theirs, fingerprint=OURS))) == []
+
+        assert stands(ours.payment_id).status is Status.FRAUD_BLOCKED
+        assert conflicts.find(ours.payment_id) is None
+        ((detail_type, asked),) = published
+        assert (detail_type, asked["payment_id"]) == ("charge_authorized", ours.payment_id)
+        assert deliver(ours.payment_id, type="charge_authorized") == []
+        assert stands(ours.payment_id).status is Status.SUCCEEDED
+        assert replay.mended(stands(ours.payment_id), books.journals(ours.payment_id), "") == stands(ours.payment_id)
+        assert len(network.book.listing()["data"]) == 1
+
+    def test_a_request_that_both_regions_blocked_is_left_alone(self, tables, published):
+        _, theirs = sides(theirs_blocked=True)
+        arrive(replace(theirs, fingerprint=OURS))
+
+        assert follow(arrive(replace(theirs, fingerprint=OURS, region="eu-west-1"))) == []
+
+        assert published == []
+
     def test_what_is_no_payment_is_none(self, tables):
         ours, theirs = sides()
         record = arrive(theirs)

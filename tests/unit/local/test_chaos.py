@@ -236,6 +236,14 @@ def test_a_payment_whose_other_request_is_not_withdrawn_yet_is_waited_for(world:
     assert "of another amount" in waiting
 
 
+def test_a_payment_that_says_less_than_its_journals_is_waited_for(world: World) -> None:
+    blocked = replace(world.payment, status=lifecycle.Status.FRAUD_BLOCKED, amount_captured=0)
+    for copy in world.view.copies:
+        copy.payments[blocked.payment_id] = records.payment_record(blocked)
+
+    assert unsettled(world.view) == [f"payment {blocked.payment_id} says less than its journals"]
+
+
 def test_nothing_is_found_where_nothing_is_wrong(world: World) -> None:
     assert [verdict.findings for verdict in audit(world.view)] == [[]] * 7
     assert untold(world.view) == []

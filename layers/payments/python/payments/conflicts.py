@@ -97,6 +97,15 @@ def seen(old: Mapping[str, Any], new: Mapping[str, Any]) -> Conflict | None:
     return Conflict((records.payment_of(old), records.payment_of(new)), clock.now(), regions.here())
 
 
+def only_blocked(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a change of an item (plain items) puts a blocked payment where the same request was accepted."""
+    return bool(
+        identifiers.is_identifier(old["payment_id"], "pay")
+        and old["fingerprint"] == new["fingerprint"]
+        and old["status"] != new["status"] == Status.FRAUD_BLOCKED
+    )
+
+
 def keep(conflict: Conflict) -> bool:
     """Records a conflict; whether it is news. One that was resolved is open again when the request that does not stand
     has come back over the one that does."""
