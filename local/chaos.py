@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import seed
-from local.chaos_audit import Verdict, audit, untold
+from local.chaos_audit import Verdict, audit, disagreeing, untold
 from local.chaos_faults import Tell, Weather, plan
 from local.chaos_load import Load, Shop
 from local.chaos_view import View, differing
@@ -17,7 +17,7 @@ from local.client import TimedOut
 from local.deploy import aws
 from local.ledger import LEDGER, Region
 from local.settings import ACCOUNT, REGIONS, Settings
-from payments import records, replay
+from payments import records
 from payments.records import StoredJournal
 
 SHOPS, CUSTOMERS = 4, 6
@@ -122,20 +122,11 @@ def unsettled(view: View) -> list[str]:
         found += [f"balance {key} in {copy.name}" for key in differing(copy.sums(), copy.balances)]
         found += [f"payment {key}" for key in differing(first.payments, copy.payments)]
         found += [f"journal {key}" for key in differing(first.journals, copy.journals)]
-    return found or disagreeing(view) or [f"event {event}" for event in untold(view)]
-
-
-def disagreeing(view: View) -> list[str]:
-    """Payments that do not say what their journals say: what two regions made of one key, cut off from each other, has
-    not been put right yet."""
-    found = []
-    for name, payment in view.payments.items():
-        journals = view.journals.get(name, [])
-        if cause := replay.ahead(payment, journals):
-            found.append(f"payment {name}: {cause}")
-        elif replay.mended(payment, journals, payment.updated_at) is not payment:
-            found.append(f"payment {name} says less than its journals")
-    return found
+    found = found or [
+        f"payment {payment.payment_id}" + (f": {cause}" if cause else " says less than its journals")
+        for payment, cause in disagreeing(view)
+    ]
+    return found or [f"event {event}" for event in untold(view)]
 
 
 def tend(at: Settings, regions: Sequence[str]) -> None:

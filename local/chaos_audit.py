@@ -133,16 +133,25 @@ def _no_card_number(view: View) -> Findings:
 def _final(view: View) -> Findings:
     """Every payment that somebody was told of is decided, and is what its journals say."""
     for payment in view.payments.values():
-        journals = view.journals.get(payment.payment_id, [])
         if payment.pending or payment.outstanding:
             yield f"{payment.payment_id} still waits: {payment.status}, {payment.outstanding}"
-        if cause := replay.ahead(payment, journals):
+    for payment, cause in disagreeing(view):
+        if cause:
             yield f"{payment.payment_id} is ahead of its journals: {cause}"
-        elif replay.mended(payment, journals, payment.updated_at) is not payment:
+        else:
             yield f"{payment.payment_id} is not what its journals say: {payment}"
     for payment_id in view.journals:
         if identifiers.is_identifier(payment_id, "pay") and payment_id not in view.payments:
             yield f"{payment_id} has journals and is no payment"
+
+
+def disagreeing(view: View) -> Iterator[tuple[Payment, str | None]]:
+    """Payments that do not say what their journals say, each with what it says beyond them; None: it says less."""
+    for payment in view.payments.values():
+        journals = view.journals.get(payment.payment_id, [])
+        cause = replay.ahead(payment, journals)
+        if cause or replay.mended(payment, journals, payment.updated_at) is not payment:
+            yield payment, cause
 
 
 def expected_events(view: View, payment: Payment) -> list[str]:
