@@ -59,6 +59,7 @@ def figures() -> list[Written]:
         _forget_clients()
         for model in (PaymentItem, JournalItem):
             model.create_table(billing_mode="PAY_PER_REQUEST")
+        _create_shard_map()
         charged, reserved = _charge("charged", True), _charge("reserved", False)
         return [
             _written("charge, as answered", lambda: _post(charged)),
@@ -133,6 +134,16 @@ def _command(command: str, charge: dict[str, Any]) -> None:
 def _finish(prefix: str, command: str, charge: dict[str, Any]) -> None:
     operation_id = identifiers.operation_id(prefix, identifiers.command_id(_MERCHANT, command))
     operations.finish(charge["payment_id"], operation_id)
+
+
+def _create_shard_map() -> None:
+    """An empty one: nothing has been moved."""
+    client("dynamodb").create_table(
+        TableName="shards",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "shard", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "shard", "AttributeType": "N"}],
+    )
 
 
 def _forget_clients() -> None:

@@ -192,12 +192,10 @@ class WorkersStack(Stack):
         return function
 
     def _replaced(self) -> dict[str, Any]:
-        """A filter for payments of this region's own whose place another region's have taken. It cannot compare two
-        images, but a payment's region never changes otherwise; that there is an attempt tells payments from what else
-        is in the table."""
-        attempt = {"attempt": {"S": lambda_.FilterRule.exists()}}
-        old = {"region": {"S": lambda_.FilterRule.is_equal(self.region)}, **attempt}
-        new = {"region": {"S": lambda_.FilterRule.not_equals(self.region)}, **attempt}
+        """A filter for payments that this region had written and another one has written over: whether with what it
+        knew, or without, a filter cannot tell. Nothing else in the table says where it was written."""
+        old = {"written_in": {"S": lambda_.FilterRule.is_equal(self.region)}}
+        new = {"written_in": {"S": lambda_.FilterRule.not_equals(self.region)}}
         return lambda_.FilterCriteria.filter(
             {"eventName": lambda_.FilterRule.is_equal("MODIFY"), "dynamodb": {"OldImage": old, "NewImage": new}}
         )

@@ -1,9 +1,10 @@
 """Lambda `payments-network`: takes accepted charges (`charge_authorized`) and what merchants do with them
-(`payment_command`) to the card network, and asks it which of two requests under one key stands."""
+(`payment_command`) to the card network, asks it which of two requests under one key stands, and holds payments that
+another region has written over against their journals."""
 
 from typing import Any
 
-from functions.network import authorization, conflicts, operations
+from functions.network import agreement, authorization, conflicts, operations
 from payments import events, queues
 from payments.observability import logger
 
@@ -18,6 +19,9 @@ def _work(envelope: dict[str, Any], record: dict[str, Any]) -> None:
     if operation_id == events.CONFLICT:
         payment = conflicts.resolve(payment_id)
         done = "conflict resolved"
+    elif operation_id == events.AGREEMENT:
+        payment = agreement.reach(payment_id)
+        done = "held against its journals"
     elif operation_id:
         payment = operations.finish(payment_id, operation_id)
         done = "operation finished"

@@ -1,5 +1,6 @@
-"""Different requests under one idempotency key, accepted in two regions: seen in the stream of payments, and sent to
-the network worker, which knows who can say which of them stands, until they are resolved."""
+"""What two regions made of one payment without each other, as the stream of payments shows it: different requests under
+one idempotency key are sent to the network worker, which knows who can say which of them stands, until they are
+resolved; and where one region's copy took the place of the other's, the payment is held against its journals."""
 
 import random
 from collections.abc import Collection, Mapping
@@ -23,15 +24,15 @@ _AT_ONCE = 100
 def follow(record: Mapping[str, Any]) -> None:
     """Keeps both sides where a record of the stream shows that one payment has taken another one's place.
 
-    Where both are the same request, and the region that blocked it wrote last, the network worker is asked once more
-    for its decision: it finds what was accepted in the journals, and puts it back.
+    Where both are the same request, the one that stands may say less than was done here, whatever its sequence says.
+    The journals know, and the network worker, which may read them, is sent there.
     """
     change = record["dynamodb"]
     if "OldImage" not in change or "NewImage" not in change:
         return
     old, new = plain(change["OldImage"]), plain(change["NewImage"])
-    if conflicts.only_blocked(old, new):
-        events.publish(events.CHARGE_AUTHORIZED, events.charge_authorized(records.payment_of(old)))
+    if conflicts.overtaken(old, new):
+        events.publish(events.PAYMENT_COMMAND, events.payment_command(records.payment_of(new), events.AGREEMENT))
     found = conflicts.seen(old, new)
     if found and conflicts.keep(found):
         told = {"payment_id": found.payment_id, "regions": [side.region for side in found.sides]}

@@ -27,7 +27,7 @@ def sides(key="key-1", theirs_blocked=False, **theirs):
 def arrive(payment):
     """The other region's payment comes here, with its journal; the record of the stream that this makes."""
     old = image(payment.payment_id)
-    PaymentItem(**records.payment_record(payment)).save()
+    PaymentItem(**records.payment_record(payment), written_in="us-west-2").save()
     if payment.status is not lifecycle.Status.FRAUD_BLOCKED:
         journal = records.journal_record(lifecycle.authorization_journal(payment), "us-west-2")
         JournalItem(**journal).save()

@@ -7,17 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from functions.ledger import app as ledger
 from functions.network import app as network_app
 from functions.network import authorization, card_network, vault
 from functions.network import conflicts as resolving
 from functions.sweeper import conflicts as sweeping
-from payments import books, conflicts, events, identifiers, lifecycle, records, replay
+from payments import books, clock, conflicts, events, identifiers, lifecycle, records, replay
 from payments.lifecycle import Status, authorization_id, request_id, withdrawal_id
 from payments.queues import TryLater
 from payments.tables import JournalItem, PaymentItem
 from tests.functional.conflicting import OURS, THEIRS, arrive, follow, image, meet, sides
-from tests.functional.samples import CARD_FACTS
+from tests.functional.samples import CARD_FACTS, MERCHANT
 from tests.functional.simulated_network import SimulatedNetwork
+
+LONG_AGO = "2026-11-23T10:00:00.000Z"
+"""All journals of what was written then have arrived."""
 
 
 @pytest.fixture
@@ -59,6 +63,27 @@ def deliver(payment_id, **detail):
     return network_app.handler({"Records": [{"messageId": "m", "body": body}]}, None)["batchItemFailures"]
 
 
+def deliver_last(published):
+    """The network worker gets the event that was published last; what it says."""
+    _, event = published[-1]
+    del published[:]
+    return deliver(event["payment_id"], **{name: event[name] for name in ("type", "operation") if name in event})
+
+
+def refund(payment, through=True):
+    """The whole payment is refunded here, and, if `through`, the network has confirmed it."""
+    request = {"command": "refund", "payment_id": payment.payment_id, "merchant_id": MERCHANT, "key": "k1"}
+    answer = ledger.command({**request, "fingerprint": "r", "amount": 4200}, None)["answer"]
+    if through:
+        assert deliver(payment.payment_id, operation=answer["id"]) == []
+        assert stands(payment.payment_id).status is Status.REFUNDED
+
+
+def says_what_its_journals_say(payment_id):
+    payment = stands(payment_id)
+    return replay.mended(payment, books.journals(payment_id), "") is payment
+
+
 class TestWhatIsKept:
     def test_both_requests_have_a_journal_and_both_sides_are_known(self, tables, capsys, caplog):
         ours, theirs = meet(amount=4300, description="another", customer={"id": "cus_2"})
@@ -95,12 +120,70 @@ class TestWhatIsKept:
 
         assert stands(ours.payment_id).status is Status.FRAUD_BLOCKED
         assert conflicts.find(ours.payment_id) is None
-        ((detail_type, asked),) = published
-        assert (detail_type, asked["payment_id"]) == ("charge_authorized", ours.payment_id)
-        assert deliver(ours.payment_id, type="charge_authorized") == []
+        assert deliver_last(published) == []
         assert stands(ours.payment_id).status is Status.SUCCEEDED
-        assert replay.mended(stands(ours.payment_id), books.journals(ours.payment_id), "") == stands(ours.payment_id)
+        assert says_what_its_journals_say(ours.payment_id)
+        assert published == [], "its merchant was told before"
         assert len(network.book.listing()["data"]) == 1
+
+    def test_what_was_accepted_here_is_sent_to_the_network_where_the_other_regions_block_came_before_its_decision(
+        self, tables, network, published
+    ):
+        ours, theirs = sides(theirs_blocked=True)
+
+        assert follow(arrive(replace(theirs, fingerprint=OURS))) == []
+        assert deliver_last(published) == []
+
+        assert stands(ours.payment_id).status is Status.PENDING
+        assert deliver_last(published) == []
+        assert stands(ours.payment_id).status is Status.SUCCEEDED
+
+    @pytest.mark.parametrize("sequence", [2, 9])
+    def test_what_was_refunded_here_stays_refunded_when_the_other_regions_copy_was_written_later(
+        self, tables, network, published, sequence
+    ):
+        """However many steps the other one has made without ours."""
+        ours, theirs = sides()
+        deliver(ours.payment_id)
+        refund(ours)
+        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, sequence=sequence)
+
+        assert follow(arrive(replace(copy, updated_at=LONG_AGO))) == []
+
+        assert stands(ours.payment_id).status is Status.SUCCEEDED
+        assert deliver_last(published) == []
+        assert stands(ours.payment_id).status is Status.REFUNDED
+        assert says_what_its_journals_say(ours.payment_id)
+        assert network.book.listing()["count"] == 1
+
+    def test_what_the_other_region_has_just_written_is_not_mended_before_its_journals_can_be_here(
+        self, tables, network, published
+    ):
+        """A refund that has ended there, and that no journal here ends yet, looks like one that was lost."""
+        ours, _ = sides()
+        deliver(ours.payment_id)
+        before = stands(ours.payment_id)
+        refund(ours, through=False)
+        ended = replace(before, status=Status.REFUNDED, amount_refunded=4200, sequence=4, updated_at=clock.now())
+
+        assert follow(arrive(ended)) == []
+
+        assert deliver_last(published) == [{"itemIdentifier": "m"}]
+        assert stands(ours.payment_id) == ended
+
+    def test_what_the_other_region_did_next_is_left_as_it_is(self, tables, network, published):
+        ours, _ = sides()
+        deliver(ours.payment_id)
+        old = image(ours.payment_id)
+        refund(ours)
+        new = image(ours.payment_id)
+
+        theirs = {**new, "written_in": {"S": "us-west-2"}}
+        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": theirs}}) == []
+        assert deliver_last(published) == []
+
+        assert image(ours.payment_id) == new
+        assert not [item for item in PaymentItem.scan() if "#mended#" in item.payment_id]
 
     def test_a_request_that_both_regions_blocked_is_left_alone(self, tables, published):
         _, theirs = sides(theirs_blocked=True)

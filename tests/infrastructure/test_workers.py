@@ -137,7 +137,7 @@ def test_the_ledgers_stream_keeps_its_event_source(deployment: Synthesized) -> N
     assert streams == ["LedgerStream26CD6D6B"] * len(REGIONS)
 
 
-def test_conflicts_are_looked_for_only_where_another_regions_payment_replaced_one_of_ours(
+def test_conflicts_are_looked_for_only_where_another_region_has_written_over_a_payment_of_ours(
     deployment: Synthesized,
 ) -> None:
     source = _sources(deployment, "stream")[names.CONFLICTS]
@@ -146,8 +146,8 @@ def test_conflicts_are_looked_for_only_where_another_regions_payment_replaced_on
     assert pattern == {
         "eventName": ["MODIFY"],
         "dynamodb": {
-            "OldImage": {"region": {"S": ["us-east-1"]}, "attempt": {"S": [{"exists": True}]}},
-            "NewImage": {"region": {"S": [{"anything-but": ["us-east-1"]}]}, "attempt": {"S": [{"exists": True}]}},
+            "OldImage": {"written_in": {"S": ["us-east-1"]}},
+            "NewImage": {"written_in": {"S": [{"anything-but": ["us-east-1"]}]}},
         },
     }
 

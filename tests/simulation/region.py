@@ -85,10 +85,10 @@ class Region(Place):
         return {"FailedEntryCount": 0}
 
     def replaced(self, table: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-        """The stream of payments, of which the filter of `payments-conflicts` lets through what another region's
-        payment has replaced (cdk/stacks/workers.py)."""
-        regions = old.get("region"), new.get("region")
-        if table == "payments" and "attempt" in old and regions[0] == {"S": self.name} != regions[1]:
+        """The stream of payments, of which the filter of `payments-conflicts` lets through what another region has
+        written over (cdk/stacks/workers.py)."""
+        writers = old.get("written_in"), new.get("written_in")
+        if table == "payments" and writers[0] == {"S": self.name} != writers[1] is not None:
             self._show({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}})
 
     def _show(self, record: dict[str, Any], wait: float = 0.0) -> None:

@@ -7,6 +7,7 @@ repeated, by a retry or by the other region: the second one finds the first and 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -15,11 +16,14 @@ from pynamodb.transactions import TransactWrite
 
 from payments import clock, records, regions, replay
 from payments.journal import Journal
-from payments.lifecycle import Payment, authorization_id, withdrawal_id
+from payments.lifecycle import Payment, Status, authorization_id, withdrawal_id
 from payments.records import PENDING_BUCKETS, StoredJournal
-from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, plain, read
+from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, payment_item, plain, read
 from payments.store import Contention as Contention  # what callers of this module are raised
 from payments.tables import JournalItem, PaymentItem
+
+REPLICATION_PATIENCE = timedelta(seconds=30)
+"""How long the journals of what another region has written may take to follow it here; usually it is a second."""
 
 
 class Outcome(StrEnum):
@@ -76,16 +80,19 @@ def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
     """The payment as its journals say it is, and these; None when there is no such payment.
 
     Global tables keep the last writer's payment, which may be older than the journals beside it: it is then mended
-    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, and `Contention` when others
-    change it now.
+    here. Raises `ReplicationGap` when it is newer than the journals that have arrived, or may be, and `Contention` when
+    others change it now.
     """
-    payment = find(payment_id, consistent=True)
-    if payment is None:
+    item = read(payment_id, consistent=True)
+    if item is None:
         return None
+    payment = records.payment_of(plain(item))
     known = journals(payment_id)  # read after the payment, so that in this region they are not older than it
     if reason := replay.ahead(payment, known):
         raise ReplicationGap(f"{payment_id}: {reason}")
     mended = replay.mended(payment, known, clock.now())
+    if mended is not payment and _incomplete(payment, item.written_in):
+        raise ReplicationGap(f"{payment_id}: {item.written_in} has just written it")
     if mended is payment or mend(payment, mended, "the payment was older than its journals"):
         return mended, known
     raise Contention(payment_id)
@@ -99,7 +106,7 @@ def create(payment: Payment, journal: Journal) -> Written:
 
     def write(transaction: TransactWrite) -> None:
         transaction.condition_check(PaymentItem, _tombstone_id(payment), condition=ABSENT)
-        transaction.save(PaymentItem(**records.payment_record(payment)), condition=ABSENT)
+        transaction.save(payment_item(payment), condition=ABSENT)
         transaction.save(journal_item(journal), condition=NO_JOURNAL)
 
     return Written(Outcome.WRITTEN, payment) if commit(write) else _standing(payment)
@@ -114,7 +121,7 @@ def record_blocked(payment: Payment) -> Written:
     def write(transaction: TransactWrite) -> None:
         first = authorization_id(payment.fingerprint)
         transaction.condition_check(JournalItem, payment.payment_id, first, condition=NO_JOURNAL)
-        transaction.save(PaymentItem(**records.payment_record(payment)), condition=ABSENT)
+        transaction.save(payment_item(payment), condition=ABSENT)
 
     return Written(Outcome.WRITTEN, payment) if commit(write) else _standing(payment)
 
@@ -258,13 +265,21 @@ def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = Fal
     ]
 
 
+def _incomplete(payment: Payment, written_in: str | None) -> bool:
+    """Whether journals may be on their way that end what the payment seems to have lost: a refund, say. A blocked
+    charge has none."""
+    arrived = clock.utc() - datetime.fromisoformat(payment.updated_at) > REPLICATION_PATIENCE
+    return written_in not in (None, regions.here()) and not arrived and payment.status is not Status.FRAUD_BLOCKED
+
+
 def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None:
     """The payment's next state, if it is still in the one before."""
     unchanged = (PaymentItem.sequence == before.sequence) & (PaymentItem.updated_at == before.updated_at)
     unchanged &= (PaymentItem.status == str(before.status)) & (PaymentItem.fingerprint == before.fingerprint)
     if before.review_decision is None and after.review_decision:  # which is no step of the payment
         unchanged &= PaymentItem.review_decision.does_not_exist()
-    transaction.update(PaymentItem(before.payment_id), actions=_actions(before, after), condition=unchanged)
+    actions = [*_actions(before, after), PaymentItem.written_in.set(regions.here())]
+    transaction.update(PaymentItem(before.payment_id), actions=actions, condition=unchanged)
 
 
 def _actions(before: Payment, after: Payment) -> list[Action]:

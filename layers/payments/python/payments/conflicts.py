@@ -18,7 +18,7 @@ from payments.books import ReplicationGap
 from payments.journal import Journal
 from payments.lifecycle import Payment, Status
 from payments.records import REVIEW_BUCKETS
-from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, plain, read
+from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, payment_item, plain, read
 from payments.tables import PaymentItem
 
 OPEN, RESOLVED = "conflict", "conflict_resolved"
@@ -97,13 +97,11 @@ def seen(old: Mapping[str, Any], new: Mapping[str, Any]) -> Conflict | None:
     return Conflict((records.payment_of(old), records.payment_of(new)), clock.now(), regions.here())
 
 
-def only_blocked(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a change of an item (plain items) puts a blocked payment where the same request was accepted."""
-    return bool(
-        identifiers.is_identifier(old["payment_id"], "pay")
-        and old["fingerprint"] == new["fingerprint"]
-        and old["status"] != new["status"] == Status.FRAUD_BLOCKED
-    )
+def overtaken(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a change of an item (plain items), which another region made to what this one had written, may have taken
+    away what its journals say: both are the same request. Two blocked charges have no journals."""
+    same = identifiers.is_identifier(old["payment_id"], "pay") and old["fingerprint"] == new["fingerprint"]
+    return same and not old["status"] == new["status"] == Status.FRAUD_BLOCKED
 
 
 def keep(conflict: Conflict) -> bool:
@@ -185,8 +183,7 @@ def settle(conflict: Conflict, standing: Payment, resolution: Resolution, known:
 
     def write(transaction: TransactWrite) -> None:
         if stands is not standing:
-            mending = {"cause": _WHY_MENDED}
-            item = PaymentItem(**records.payment_record(stands), mending=mending)
+            item = payment_item(stands, mending={"cause": _WHY_MENDED})
             transaction.save(item, condition=_as_read(standing))
         for journal in missing:
             transaction.save(journal_item(journal), condition=NO_JOURNAL)

@@ -21,6 +21,9 @@ PAYMENT_RESULT = "payment_result"
 CONFLICT = "conflict"
 """The operation of a `payment_command` that asks which of two requests under the payment's id stands."""
 
+AGREEMENT = "agreement"
+"""The operation of a `payment_command` that holds the payment against its journals, and mends it."""
+
 _ENDS = ("#succeeded", "#failed", REFUSED, "")
 """How the ids of an operation's journals end, its last one first."""
 

@@ -10,6 +10,7 @@ from pynamodb.transactions import TransactWrite
 
 from payments import clock, records, regions
 from payments.journal import Journal
+from payments.lifecycle import Payment
 from payments.tables import JournalItem, PaymentItem, connection
 
 NO_JOURNAL = JournalItem.journal_id.does_not_exist()
@@ -57,6 +58,12 @@ def read(key: str, consistent: bool) -> PaymentItem | None:
 def plain(item: Model) -> dict[str, Any]:
     """The item's attributes as plain values."""
     return {name: _plain_value(value) for name, value in item.attribute_values.items()}
+
+
+def payment_item(payment: Payment, **more: Any) -> PaymentItem:
+    """The item of a payment that this region writes, and says so: where another region's copy takes its place, the
+    stream shows it (`payments-conflicts`). `more` are attributes that are no part of the payment."""
+    return PaymentItem(**records.payment_record(payment), written_in=regions.here(), **more)
 
 
 def journal_item(journal: Journal) -> JournalItem:

@@ -89,6 +89,7 @@ class PaymentItem(Model):
     fingerprint = UnicodeAttribute()
     attempt = UnicodeAttribute(null=True)
     region = UnicodeAttribute()
+    written_in = UnicodeAttribute(null=True)
     status = UnicodeAttribute()
     pending_bucket = NumberAttribute(null=True)
     pending_since = UnicodeAttribute(null=True)
