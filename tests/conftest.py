@@ -23,6 +23,7 @@ os.environ.update(
     AWS_LAMBDA_FUNCTION_NAME="payments-api",
     RAW_CARDS_ALLOWED="true",
     CARD_NETWORK_URL="http://127.0.0.1:1",
+    NETWORK_QUEUE_URL="https://sqs.us-east-1.amazonaws.com/123456789012/payments-network",
     DELIVERY_QUEUE_URL="https://sqs.us-east-1.amazonaws.com/123456789012/payments-webhooks-deliver",
     PRIVATE_ENDPOINTS_ALLOWED="true",
     FRAUD_PROFILES_TABLE="fraud-profiles",

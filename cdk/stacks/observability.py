@@ -65,7 +65,11 @@ LAGS = (
     ("ProjectorLag", names.PROJECTOR, "Balances are behind the ledger"),
     ("ShredderLag", "payments-vault-shredder", "Cards shredded in the other region can still be opened in this one"),
     ("FraudLabelsLag", names.FRAUD_LABELS, "Fraud that was reported is not known to scoring"),
-    ("ConflictsLag", names.CONFLICTS, "Of two requests under one key nobody may know, and neither is finished"),
+    (
+        "ConflictsLag",
+        names.CONFLICTS,
+        "Payments that the other region has written over may say less than was done, or hide a request",
+    ),
 )
 """Readers of streams, and what it means if one falls behind."""
 

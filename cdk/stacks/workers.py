@@ -51,7 +51,7 @@ class WorkersStack(Stack):
             self,
             self._conflicts(),
             payments_stream_arn,
-            [self._replaced()],
+            [self._written_over()],
             config=config,
             name=names.CONFLICTS,
             prefix="Conflicts",
@@ -73,6 +73,8 @@ class WorkersStack(Stack):
                 "CARD_NETWORK_URL": self._config.card_network_url,
             },
         )
+        # It puts off what waits for replication by the message's visibility.
+        worker.handler.function.add_environment("NETWORK_QUEUE_URL", worker.queue.queue_url)
         changes = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")  # a payment is put when it is mended
         worker.handler.allow(changes, names.table_arn(self, names.PAYMENTS))
         worker.handler.allow(("dynamodb:PutItem", "dynamodb:Query"), names.table_arn(self, names.LEDGER))
@@ -191,7 +193,7 @@ class WorkersStack(Stack):
         )
         return function
 
-    def _replaced(self) -> dict[str, Any]:
+    def _written_over(self) -> dict[str, Any]:
         """A filter for payments that this region had written and another one has written over: whether with what it
         knew, or without, a filter cannot tell. Nothing else in the table says where it was written."""
         old = {"written_in": {"S": lambda_.FilterRule.is_equal(self.region)}}

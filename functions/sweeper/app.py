@@ -1,6 +1,6 @@
 """Lambdas `payments-sweeper`: every minute, sees to what the shards of this region have left undone;
-`payments-ledger-audit`: the full balance check (docs/interfaces.md, "Balance check"); and `payments-conflicts`: keeps
-both sides where one payment has taken another one's place."""
+`payments-ledger-audit`: the full balance check (docs/interfaces.md, "Balance check"); and `payments-conflicts`: sees
+to payments that another region has written over."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def conflict(event: dict[str, Any], context: object) -> dict[str, Any]:
             conflicts.follow(record)
         except Exception as error:  # noqa: BLE001 - whatever it is: the record is repeated, then a dead letter
             change = record.get("dynamodb", {})
-            logger.error("conflict not kept", extra={"keys": change.get("Keys"), "fault": type(error).__name__})
+            logger.error("record not followed", extra={"keys": change.get("Keys"), "fault": type(error).__name__})
             return {"batchItemFailures": [{"itemIdentifier": change.get("SequenceNumber")}]}
     logger.info("read", extra={"records": len(event["Records"])})
     return {"batchItemFailures": []}

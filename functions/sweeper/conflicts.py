@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from functions.sweeper.orphans import due
-from payments import books, conflicts, events, identifiers, records
+from payments import books, clock, conflicts, events, identifiers, records
 from payments.observability import count, logger
 from payments.records import plain
 
@@ -22,7 +22,8 @@ _AT_ONCE = 100
 
 
 def follow(record: Mapping[str, Any]) -> None:
-    """Keeps both sides where a record of the stream shows that one payment has taken another one's place.
+    """Keeps both sides where a record of the stream shows that one payment has taken another one's place, and has a
+    payment that another region has written over held against its journals.
 
     Where both are the same request, the one that stands may say less than was done here, whatever its sequence says.
     The journals know, and the network worker, which may read them, is sent there.
@@ -32,7 +33,8 @@ def follow(record: Mapping[str, Any]) -> None:
         return
     old, new = plain(change["OldImage"]), plain(change["NewImage"])
     if conflicts.overtaken(old, new):
-        events.publish(events.PAYMENT_COMMAND, events.payment_command(records.payment_of(new), events.AGREEMENT))
+        command = events.payment_command(records.payment_of(new), events.AGREEMENT)
+        events.publish(events.PAYMENT_COMMAND, {**command, "seen_at": clock.now()})
     found = conflicts.seen(old, new)
     if found and conflicts.keep(found):
         told = {"payment_id": found.payment_id, "regions": [side.region for side in found.sides]}

@@ -12,9 +12,8 @@ import msgspec
 import requests
 
 from payments import merchants, signing
-from payments.clients import client
 from payments.observability import logger
-from payments.queues import TryLater
+from payments.queues import TryLater, postpone, receives
 from payments.settings import load
 
 _TIMEOUT_SECONDS = (2, 8)
@@ -69,14 +68,8 @@ def deliver(message: dict[str, Any]) -> int | None:
 
 def back_off(record: dict[str, Any]) -> None:
     """Lets a failed message wait, twice as long after each try, before the queue delivers it again."""
-    tries = int(record["attributes"]["ApproximateReceiveCount"])
-    delay = min(_FIRST_DELAY_SECONDS * 2 ** (tries - 1), _LONGEST_DELAY_SECONDS)
-    queue = load(DeliverySettings).delivery_queue_url
-    client("sqs").change_message_visibility(
-        QueueUrl=queue,
-        ReceiptHandle=record["receiptHandle"],
-        VisibilityTimeout=delay,
-    )
+    delay = min(_FIRST_DELAY_SECONDS * 2 ** (receives(record) - 1), _LONGEST_DELAY_SECONDS)
+    postpone(record, load(DeliverySettings).delivery_queue_url, delay)
 
 
 def _allowed(url: str) -> bool:

@@ -445,8 +445,8 @@ class TestMending:
 
         segment()
 
-        sequence = books.find(before.payment_id).sequence
-        record = PaymentItem.get(f"{before.payment_id}#mended#{sequence}")
+        after = books.find(before.payment_id)
+        record = PaymentItem.get(f"{before.payment_id}#mended#{after.sequence}#{after.updated_at}")
         mending = record.mending.as_dict()
         assert mending["cause"]
         assert (mending["before"]["status"], mending["after"]["status"]) == ("succeeded", "partially_refunded")

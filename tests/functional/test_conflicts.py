@@ -12,7 +12,7 @@ from functions.network import app as network_app
 from functions.network import authorization, card_network, vault
 from functions.network import conflicts as resolving
 from functions.sweeper import conflicts as sweeping
-from payments import books, clock, conflicts, events, identifiers, lifecycle, records, replay
+from payments import books, clock, conflicts, events, identifiers, lifecycle, queues, records, replay
 from payments.lifecycle import Status, authorization_id, request_id, withdrawal_id
 from payments.queues import TryLater
 from payments.tables import JournalItem, PaymentItem
@@ -39,6 +39,14 @@ def published(monkeypatch):
     return sent
 
 
+@pytest.fixture(autouse=True)
+def postponed(monkeypatch):
+    """Seconds for which a message was put off, each time."""
+    found = []
+    monkeypatch.setattr(queues, "postpone", lambda record, url, seconds: found.append(seconds))
+    return found
+
+
 def take(network, payment):
     """The network takes this request."""
     order = {"network_ref": payment.network_ref, "amount": payment.amount, "currency": payment.currency}
@@ -58,16 +66,19 @@ def types(published):
     return [event["type"] for _, event in published]
 
 
-def deliver(payment_id, **detail):
+def deliver(payment_id, tries=1, **detail):
     body = json.dumps({"detail": {"payment_id": payment_id, **detail}})
-    return network_app.handler({"Records": [{"messageId": "m", "body": body}]}, None)["batchItemFailures"]
+    attributes = {"ApproximateReceiveCount": str(tries)}
+    record = {"messageId": "m", "body": body, "receiptHandle": "r", "attributes": attributes}
+    return network_app.handler({"Records": [record]}, None)["batchItemFailures"]
 
 
-def deliver_last(published):
+def deliver_last(published, **more):
     """The network worker gets the event that was published last; what it says."""
     _, event = published[-1]
     del published[:]
-    return deliver(event["payment_id"], **{name: event[name] for name in ("type", "operation") if name in event})
+    known = {name: event[name] for name in ("type", "operation", "seen_at") if name in event}
+    return deliver(event["payment_id"], **{**known, **more})
 
 
 def refund(payment, through=True):
@@ -151,25 +162,49 @@ class TestWhatIsKept:
         assert follow(arrive(replace(copy, updated_at=LONG_AGO))) == []
 
         assert stands(ours.payment_id).status is Status.SUCCEEDED
-        assert deliver_last(published) == []
+        assert deliver_last(published, seen_at=LONG_AGO) == []
         assert stands(ours.payment_id).status is Status.REFUNDED
         assert says_what_its_journals_say(ours.payment_id)
         assert network.book.listing()["count"] == 1
 
-    def test_what_the_other_region_has_just_written_is_not_mended_before_its_journals_can_be_here(
-        self, tables, network, published
+    def test_it_can_be_written_over_again_by_a_copy_of_the_same_sequence(self, tables, network, published):
+        ours, theirs = sides()
+        deliver(ours.payment_id)
+        refund(ours)
+        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, updated_at=LONG_AGO)
+
+        for _ in range(3):
+            follow(arrive(copy))
+            assert deliver_last(published, seen_at=LONG_AGO) == []
+            assert stands(ours.payment_id).status is Status.REFUNDED
+
+        assert len([item for item in PaymentItem.scan() if "#mended#" in item.payment_id]) == 3
+
+    @pytest.mark.parametrize("written", ["now", "before a cut"])
+    def test_what_has_just_come_is_not_mended_before_its_journals_can_be_here(
+        self, tables, network, published, postponed, written
     ):
         """A refund that has ended there, and that no journal here ends yet, looks like one that was lost."""
         ours, _ = sides()
         deliver(ours.payment_id)
         before = stands(ours.payment_id)
         refund(ours, through=False)
-        ended = replace(before, status=Status.REFUNDED, amount_refunded=4200, sequence=4, updated_at=clock.now())
+        at = clock.now() if written == "now" else LONG_AGO
+        ended = replace(before, status=Status.REFUNDED, amount_refunded=4200, sequence=4, updated_at=at)
 
         assert follow(arrive(ended)) == []
 
         assert deliver_last(published) == [{"itemIdentifier": "m"}]
         assert stands(ours.payment_id) == ended
+        assert postponed == [31]
+
+    def test_what_waits_for_replication_comes_again_soon_but_not_for_ever(self, tables, network, published, postponed):
+        ours, _ = meet(amount=4300)
+
+        for tries in range(1, 6):
+            assert deliver(ours.payment_id, tries=tries, operation=events.AGREEMENT, seen_at=LONG_AGO)
+
+        assert postponed == [31, 31]
 
     def test_what_the_other_region_did_next_is_left_as_it_is(self, tables, network, published):
         ours, _ = sides()

@@ -9,7 +9,7 @@ from moto.backends import get_backend
 from standardwebhooks.webhooks import Webhook
 
 from functions.webhooks import app, delivery
-from payments import clients, signing
+from payments import clients, queues, signing
 from payments.merchants import MerchantItem
 from tests.functional.samples import MERCHANT
 
@@ -65,7 +65,7 @@ def backoffs(monkeypatch):
         def change_message_visibility(self, **call):
             seen.append(call["VisibilityTimeout"])
 
-    monkeypatch.setattr(delivery, "client", lambda _: Queue())
+    monkeypatch.setattr(queues, "client", lambda _: Queue())
     return seen
 
 

@@ -27,7 +27,7 @@ class Session:
         self.wire, self.regions, self.here, self._tokens = wire, regions, here, count()
 
     def create_client(self, service: str, region_name: str | None, endpoint_url: str | None, config: Any) -> Any:
-        kinds = {"dynamodb": Dynamo, "lambda": Lambda, "events": Events, "stepfunctions": StepFunctions}
+        kinds = {"dynamodb": Dynamo, "lambda": Lambda, "events": Events, "stepfunctions": StepFunctions, "sqs": Sqs}
         if service not in kinds:
             raise NotSimulated(service)
         return kinds[service](self, region_name, config.read_timeout, config.retries["total_max_attempts"])
@@ -127,6 +127,13 @@ class Events(Client):
     def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         told = " ".join(entry["DetailType"] for entry in Entries)
         return dict(self._ask(f"PutEvents {told}", lambda region: region.put_events(Entries)))
+
+
+class Sqs(Client):
+    """The network worker's queue."""
+
+    def change_message_visibility(self, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:
+        self._ask("ChangeMessageVisibility", lambda region: region.put_off(ReceiptHandle, VisibilityTimeout))
 
 
 class StepFunctions(Client):

@@ -48,6 +48,7 @@ class Region(Place):
         self.memory: dict[str, dict[Any, Any]] = {}
         self.queued = 0
         self._dead_letters: list[dict[str, Any]] = []
+        self._receipts, self._put_off = 0, dict[str, float]()
         self.severed: Callable[[Region], bool] = lambda sender: False
         self.hears: Callable[[dict[str, Any]], None] = lambda event: None
         self._wire, self._hub, self._count = wire, wire.hub, 0
@@ -106,6 +107,10 @@ class Region(Place):
 
         answer.watch(ended)
 
+    def put_off(self, receipt: str, seconds: float) -> None:
+        """A message that is at work comes again so much later, if it fails."""
+        self._put_off[receipt] = seconds
+
     def redrive(self) -> None:
         """What an operator does about dead letters, whose alarm is on."""
         letters, self._dead_letters = self._dead_letters, []
@@ -122,14 +127,18 @@ class Region(Place):
         self._hub.after(delay, lambda: self._deliver(envelope, receives), self)
 
     def _deliver(self, envelope: dict[str, Any], receives: int) -> None:
-        record = {"messageId": "m", "body": json.dumps(envelope)}
+        self._receipts += 1
+        handle = str(self._receipts)
+        attributes = {"ApproximateReceiveCount": str(receives)}
+        record = {"messageId": "m", "body": json.dumps(envelope), "receiptHandle": handle, "attributes": attributes}
         answer = self.invoke("payments-network", {"Records": [record]})
 
         def ended() -> None:
             self.queued -= 1
             failed = answer.error or json.loads(answer.value)["batchItemFailures"]
+            wait = self._put_off.pop(handle, VISIBILITY_SECONDS)
             if failed and receives < RECEIVES:
-                self._queue(envelope, receives + 1, VISIBILITY_SECONDS)
+                self._queue(envelope, receives + 1, wait)
             elif failed:
                 self._dead_letters.append(envelope)
 

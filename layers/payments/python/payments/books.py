@@ -17,6 +17,7 @@ from pynamodb.transactions import TransactWrite
 from payments import clock, records, regions, replay
 from payments.journal import Journal
 from payments.lifecycle import Payment, Status, authorization_id, withdrawal_id
+from payments.queues import TryLater
 from payments.records import PENDING_BUCKETS, StoredJournal
 from payments.store import ABSENT, NO_JOURNAL, commit, journal_item, payment_item, plain, read
 from payments.store import Contention as Contention  # what callers of this module are raised
@@ -57,7 +58,7 @@ class CommandRecord:
     at: str
 
 
-class ReplicationGap(RuntimeError):
+class ReplicationGap(TryLater):
     """Of what was written in one transaction only a part is here yet: tables replicate in no order. Try again."""
 
 
@@ -76,12 +77,12 @@ def find_all(payment_ids: Iterable[str]) -> dict[str, Payment]:
     return found
 
 
-def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
+def current(payment_id: str, *, arrived_at: str | None = None) -> tuple[Payment, list[Journal]] | None:
     """The payment as its journals say it is, and these; None when there is no such payment.
 
     Global tables keep the last writer's payment, which may be older than the journals beside it: it is then mended
     here. Raises `ReplicationGap` when it is newer than the journals that have arrived, or may be, and `Contention` when
-    others change it now.
+    others change it now. `arrived_at` (RFC 3339) is when another region's copy came here, where the caller knows.
     """
     item = read(payment_id, consistent=True)
     if item is None:
@@ -91,8 +92,8 @@ def current(payment_id: str) -> tuple[Payment, list[Journal]] | None:
     if reason := replay.ahead(payment, known):
         raise ReplicationGap(f"{payment_id}: {reason}")
     mended = replay.mended(payment, known, clock.now())
-    if mended is not payment and _incomplete(payment, item.written_in):
-        raise ReplicationGap(f"{payment_id}: {item.written_in} has just written it")
+    if mended is not payment and _incomplete(payment, item.written_in, arrived_at):
+        raise ReplicationGap(f"{payment_id}: another region has just written it")
     if mended is payment or mend(payment, mended, "the payment was older than its journals"):
         return mended, known
     raise Contention(payment_id)
@@ -190,13 +191,13 @@ def execute(before: Payment, after: Payment, steps: Sequence[Journal], command: 
 def mend(before: Payment, after: Payment, cause: str) -> bool:
     """Repairs a payment that contradicts its journals, and records the repair in the same transaction.
 
-    The record is `<payment_id>#mended#<sequence after>`: what the repair changed and why. False when the payment is no
-    longer as it was read, or this repair was made before.
+    The record is `<payment_id>#mended#<sequence after>#<time>`: what the repair changed and why. A repair is no
+    step: two of them may come to the same sequence. False when the payment is no longer as it was read.
     """
 
     def write(transaction: TransactWrite) -> None:
         _change(transaction, before, after)
-        transaction.save(_mending_item(before, after, cause), condition=ABSENT)
+        transaction.save(_mending_item(before, after, cause))
 
     return commit(write)
 
@@ -265,11 +266,12 @@ def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = Fal
     ]
 
 
-def _incomplete(payment: Payment, written_in: str | None) -> bool:
+def _incomplete(payment: Payment, written_in: str | None, arrived_at: str | None) -> bool:
     """Whether journals may be on their way that end what the payment seems to have lost: a refund, say. A blocked
     charge has none."""
-    arrived = clock.utc() - datetime.fromisoformat(payment.updated_at) > REPLICATION_PATIENCE
-    return written_in not in (None, regions.here()) and not arrived and payment.status is not Status.FRAUD_BLOCKED
+    foreign = arrived_at is not None or written_in not in (None, regions.here())
+    since = clock.utc() - datetime.fromisoformat(max(payment.updated_at, arrived_at or ""))
+    return foreign and abs(since) <= REPLICATION_PATIENCE and payment.status is not Status.FRAUD_BLOCKED
 
 
 def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None:
@@ -350,7 +352,7 @@ def _mending_item(before: Payment, after: Payment, cause: str) -> PaymentItem:
     had, has = records.changing(before), records.changing(after)
     changed = [name for name in has if has[name] != had[name]]
     return PaymentItem(
-        f"{before.payment_id}#mended#{after.sequence}",
+        f"{before.payment_id}#mended#{after.sequence}#{after.updated_at}",
         merchant_id=before.merchant_id,
         shard=before.shard,
         fingerprint=before.fingerprint,

@@ -77,8 +77,9 @@ class ReviewIndex(GlobalSecondaryIndex["PaymentItem"]):
 
 class PaymentItem(Model):
     """A payment, which is its own idempotency record; or, under `<payment_id>#<attempt>`, an abandoned attempt; or,
-    under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>`, a repair; or,
-    under `<payment_id>#conflict`, two requests that were accepted under its id, and behind it who has seen to that."""
+    under `cmd_…`, a command on a payment with its answer; or, under `<payment_id>#mended#<sequence>#<time>`, a repair;
+    or, under `<payment_id>#conflict`, two requests that were accepted under its id, and behind it who has seen to that.
+    """
 
     class Meta(ModelConnection):
         table_name = _names.payments_table
