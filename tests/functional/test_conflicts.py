@@ -12,7 +12,7 @@ from functions.network import app as network_app
 from functions.network import authorization, card_network, vault
 from functions.network import conflicts as resolving
 from functions.sweeper import conflicts as sweeping
-from payments import books, clock, conflicts, events, identifiers, lifecycle, queues, records, replay
+from payments import books, clients, clock, conflicts, events, identifiers, lifecycle, queues, records, regions, replay
 from payments.lifecycle import Status, authorization_id, request_id, withdrawal_id
 from payments.queues import TryLater
 from payments.tables import JournalItem, PaymentItem
@@ -81,13 +81,25 @@ def deliver_last(published, **more):
     return deliver(event["payment_id"], **{**known, **more})
 
 
-def refund(payment, through=True):
-    """The whole payment is refunded here, and, if `through`, the network has confirmed it."""
-    request = {"command": "refund", "payment_id": payment.payment_id, "merchant_id": MERCHANT, "key": "k1"}
-    answer = ledger.command({**request, "fingerprint": "r", "amount": 4200}, None)["answer"]
+def refund(payment, amount=4200, key="k1", through=True):
+    """So much is refunded here, and, if `through`, the network has confirmed it."""
+    request = {"command": "refund", "payment_id": payment.payment_id, "merchant_id": MERCHANT, "key": key}
+    answer = ledger.command({**request, "fingerprint": "r", "amount": amount}, None)["answer"]
     if through:
         assert deliver(payment.payment_id, operation=answer["id"]) == []
-        assert stands(payment.payment_id).status is Status.REFUNDED
+        assert stands(payment.payment_id).outstanding == ()
+
+
+def go_on_elsewhere(monkeypatch, copy):
+    """The other region makes two steps from this copy of a payment, long ago; what then stands in both."""
+    clients.client("dynamodb").put_item(TableName="payments", Item=copy)
+    payment = stands(copy["payment_id"]["S"])
+    with monkeypatch.context() as there:
+        there.setattr(regions, "here", lambda: "us-west-2")
+        for _ in range(2):
+            after = replace(payment, sequence=payment.sequence + 1, updated_at=LONG_AGO)
+            payment = books.step(payment, after, None)
+    return image(payment.payment_id)
 
 
 def says_what_its_journals_say(payment_id):
@@ -206,19 +218,48 @@ class TestWhatIsKept:
 
         assert postponed == [31, 31]
 
-    def test_what_the_other_region_did_next_is_left_as_it_is(self, tables, network, published):
+    def test_what_the_other_region_did_next_costs_no_message(self, tables, network, published, monkeypatch):
         ours, _ = sides()
         deliver(ours.payment_id)
         old = image(ours.payment_id)
+        del published[:]
+
+        new = go_on_elsewhere(monkeypatch, old)
+        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}}) == []
+
+        assert published == []
+
+    def test_what_it_did_next_without_our_last_step_is_held_against_the_journals(
+        self, tables, network, published, monkeypatch
+    ):
+        ours, _ = sides()
+        deliver(ours.payment_id)
+        known_there = image(ours.payment_id)
+        refund(ours, amount=1000)
+        old = image(ours.payment_id)
+
+        new = go_on_elsewhere(monkeypatch, known_there)
+        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}}) == []
+        assert stands(ours.payment_id).amount_refunded == 0
+        assert deliver_last(published, seen_at=LONG_AGO) == []
+
+        assert stands(ours.payment_id).amount_refunded == 1000
+        assert says_what_its_journals_say(ours.payment_id)
+
+    def test_what_was_mended_is_looked_at_in_the_other_region_too(self, tables, network, published):
+        ours, theirs = sides()
+        deliver(ours.payment_id)
         refund(ours)
-        new = image(ours.payment_id)
+        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, updated_at=LONG_AGO)
+        follow(arrive(copy))
+        there = image(ours.payment_id)
 
-        theirs = {**new, "written_in": {"S": "us-west-2"}}
-        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": theirs}}) == []
-        assert deliver_last(published) == []
+        assert deliver_last(published, seen_at=LONG_AGO) == []
+        record = {"SequenceNumber": "1", "OldImage": there, "NewImage": image(ours.payment_id)}
+        assert follow({"dynamodb": record}) == []
 
-        assert image(ours.payment_id) == new
-        assert not [item for item in PaymentItem.scan() if "#mended#" in item.payment_id]
+        ((_, event),) = published
+        assert event["operation"] == events.AGREEMENT
 
     def test_a_request_that_both_regions_blocked_is_left_alone(self, tables, published):
         _, theirs = sides(theirs_blocked=True)

@@ -6,7 +6,7 @@ repeated, by a retry or by the other region: the second one finds the first and 
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -84,15 +84,14 @@ def current(payment_id: str, *, arrived_at: str | None = None) -> tuple[Payment,
     here. Raises `ReplicationGap` when it is newer than the journals that have arrived, or may be, and `Contention` when
     others change it now. `arrived_at` (RFC 3339) is when another region's copy came here, where the caller knows.
     """
-    item = read(payment_id, consistent=True)
-    if item is None:
+    payment = find(payment_id, consistent=True)
+    if payment is None:
         return None
-    payment = records.payment_of(plain(item))
     known = journals(payment_id)  # read after the payment, so that in this region they are not older than it
     if reason := replay.ahead(payment, known):
         raise ReplicationGap(f"{payment_id}: {reason}")
     mended = replay.mended(payment, known, clock.now())
-    if mended is not payment and _incomplete(payment, item.written_in, arrived_at):
+    if mended is not payment and _incomplete(payment, arrived_at):
         raise ReplicationGap(f"{payment_id}: another region has just written it")
     if mended is payment or mend(payment, mended, "the payment was older than its journals"):
         return mended, known
@@ -155,7 +154,7 @@ def step(before: Payment, after: Payment, journal: Journal | None) -> Payment:
             transaction.save(journal_item(journal), condition=NO_JOURNAL)
 
     if commit(write):
-        return after
+        return replace(after, written_in=regions.here())
     standing = find(before.payment_id, consistent=True)
     assert standing, "nothing deletes a payment"  # noqa: S101
     if journal and _same(standing, before):
@@ -196,7 +195,7 @@ def mend(before: Payment, after: Payment, cause: str) -> bool:
     """
 
     def write(transaction: TransactWrite) -> None:
-        _change(transaction, before, after)
+        _change(transaction, before, after, mending=True)
         transaction.save(_mending_item(before, after, cause))
 
     return commit(write)
@@ -266,21 +265,29 @@ def pending(shard: int, before: str, limit: int, *, awaiting_capture: bool = Fal
     ]
 
 
-def _incomplete(payment: Payment, written_in: str | None, arrived_at: str | None) -> bool:
+def _incomplete(payment: Payment, arrived_at: str | None) -> bool:
     """Whether journals may be on their way that end what the payment seems to have lost: a refund, say. A blocked
     charge has none."""
-    foreign = arrived_at is not None or written_in not in (None, regions.here())
+    foreign = arrived_at is not None or payment.written_in not in (None, regions.here())
     since = clock.utc() - datetime.fromisoformat(max(payment.updated_at, arrived_at or ""))
     return foreign and abs(since) <= REPLICATION_PATIENCE and payment.status is not Status.FRAUD_BLOCKED
 
 
-def _change(transaction: TransactWrite, before: Payment, after: Payment) -> None:
-    """The payment's next state, if it is still in the one before."""
+def _change(transaction: TransactWrite, before: Payment, after: Payment, *, mending: bool = False) -> None:
+    """The payment's next state, if it is still in the one before.
+
+    Where the one before is another region's, it is noted that this one goes on from it, so that nobody there need hold
+    the payment against its journals. After a mending somebody shall.
+    """
     unchanged = (PaymentItem.sequence == before.sequence) & (PaymentItem.updated_at == before.updated_at)
     unchanged &= (PaymentItem.status == str(before.status)) & (PaymentItem.fingerprint == before.fingerprint)
     if before.review_decision is None and after.review_decision:  # which is no step of the payment
         unchanged &= PaymentItem.review_decision.does_not_exist()
     actions = [*_actions(before, after), PaymentItem.written_in.set(regions.here())]
+    if mending:
+        actions.append(PaymentItem.taken_from.remove())
+    elif before.written_in not in (None, regions.here()):
+        actions.append(PaymentItem.taken_from.set(records.state(records.changing(before))))
     transaction.update(PaymentItem(before.payment_id), actions=actions, condition=unchanged)
 
 

@@ -99,9 +99,11 @@ def seen(old: Mapping[str, Any], new: Mapping[str, Any]) -> Conflict | None:
 
 def overtaken(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a change of an item (plain items), which another region made to what this one had written, may have taken
-    away what its journals say: both are the same request. Two blocked charges have no journals."""
-    same = identifiers.is_identifier(old["payment_id"], "pay") and old["fingerprint"] == new["fingerprint"]
-    return same and not old["status"] == new["status"] == Status.FRAUD_BLOCKED
+    away what its journals say: both are the same request, and the other region did not go on from here. Two blocked
+    charges have no journals."""
+    if not identifiers.is_identifier(old["payment_id"], "pay") or old["fingerprint"] != new["fingerprint"]:
+        return False
+    return new.get("taken_from") != records.state(old) and not old["status"] == new["status"] == Status.FRAUD_BLOCKED
 
 
 def keep(conflict: Conflict) -> bool:

@@ -4,7 +4,7 @@ Pure: values in, values out. The clock comes in as `at` (RFC 3339, UTC, millisec
 payment's amounts, and these follow from its journals (`payments.replay`), so a status that was lost can be found again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -146,7 +146,7 @@ class Payment:
     score and its reasons. `sequence` counts the steps from 1. `amount_captured` plus `amount_released` is what of the
     authorized `amount` has come to its end; `amount_refunded` includes refunds the network has not confirmed yet.
     Where two regions have each done something without the other, the amounts may be more than there is, until the
-    network has refused one of the two.
+    network has refused one of the two. `written_in` is the region that wrote this copy of it, as it was read.
     """
 
     payment_id: str
@@ -177,6 +177,7 @@ class Payment:
     metadata: dict[str, str] | None = None
     failure: Failure | None = None
     review_decision: ReviewDecision | None = None
+    written_in: str | None = field(default=None, compare=False)
 
     @property
     def reviewed(self) -> bool:

@@ -124,6 +124,11 @@ def changing(payment: Payment) -> dict[str, Any]:
     }
 
 
+def state(record: Mapping[str, Any]) -> str:
+    """Names the state that a payment's plain item is in: no two states that one region writes have the same."""
+    return f"{record.get('sequence')}#{record.get('updated_at')}"
+
+
 def payment_of(record: Mapping[str, Any]) -> Payment:
     """The payment of a plain item."""
     failure, dispute, fees = (record.get(name) for name in ("failure", "dispute", "fees"))
@@ -139,6 +144,7 @@ def payment_of(record: Mapping[str, Any]) -> Payment:
         dispute=Dispute(**_integers(dispute)) if dispute else None,
         outstanding=tuple(Operation(**_integers(found)) for found in record.get("outstanding") or ()),
         review_decision=ReviewDecision(**decided) if decided else None,
+        written_in=record.get("written_in"),
     )
 
 

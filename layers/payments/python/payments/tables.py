@@ -91,6 +91,7 @@ class PaymentItem(Model):
     attempt = UnicodeAttribute(null=True)
     region = UnicodeAttribute()
     written_in = UnicodeAttribute(null=True)
+    taken_from = UnicodeAttribute(null=True)
     status = UnicodeAttribute()
     pending_bucket = NumberAttribute(null=True)
     pending_since = UnicodeAttribute(null=True)
