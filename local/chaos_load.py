@@ -117,11 +117,13 @@ class Load:
         self._clients: dict[tuple[str, str], Client] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def start(self, clients: int) -> None:
-        """Open the shops, with so many customers at a time."""
+    def start(self, clients: int, buyers: int = 0) -> None:
+        """Open the shops, with so many customers at a time, and beside them buyers, who never ask a region itself."""
         self.begun = time.monotonic()
-        self._pool = ThreadPoolExecutor(clients)
-        self._working = [self._pool.submit(Customers(self, number).serve) for number in range(clients)]
+        self._pool = ThreadPoolExecutor(clients + buyers)
+        customers = [Customers(self, number) for number in range(clients + buyers)]
+        self._working = [self._pool.submit(found.serve) for found in customers[:clients]]
+        self._working += [self._pool.submit(found.buy) for found in customers[clients:]]
 
     def finish(self, patience: float) -> int:
         """Let nothing new begin, wait until everything is answered or `patience` is over; how much is unanswered.
@@ -234,6 +236,12 @@ class Customers:
         while not self._load.closing.is_set():
             (visit,) = self._chance.choices(list(self._visits), list(self._visits.values()))
             visit()
+            self._load.closing.wait(self._chance.uniform(0.05, 0.5))
+
+    def buy(self) -> None:
+        """Buy one thing after the other at the edge until the shops close."""
+        while not self._load.closing.is_set():
+            self._buys()
             self._load.closing.wait(self._chance.uniform(0.05, 0.5))
 
     def _buys(self) -> None:
