@@ -122,6 +122,22 @@ def test_a_run_whose_charges_are_refused_as_wrong_proves_nothing(monkeypatch: py
         load.finish(1)
 
 
+def test_a_buyer_asks_nobody_but_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    load, asked = Load([SHOP], "http://edge", {"us-east-1": "http://gateway"}, 1), []
+
+    def insist(request: Request, address: str | None = None) -> None:
+        asked.append((request.kind, address))
+        if len(asked) == 30:
+            load.closing.set()
+
+    monkeypatch.setattr(load, "insist", insist)
+    monkeypatch.setattr(load.closing, "wait", lambda timeout: None)
+    load.start(0, buyers=1)
+
+    assert load.finish(5) == 30, "none of them was answered"
+    assert asked == [("charge", None)] * 30
+
+
 def test_a_request_went_astray_when_no_region_answered_it() -> None:
     assert Told(0, 1, 0, {}).astray
     assert Told(0, 1, 504, {}).astray
