@@ -6,9 +6,9 @@ import pytest
 
 from payments import books, conflicts, identifiers
 from payments.conflicts import Resolution
-from tests.functional.conflicting import OURS, THEIRS, meet
 from tests.functional.operations.conftest import ALICE, BOB
 from tests.functional.samples import CARD_FACTS, MERCHANT
+from tests.functional.two_regions.conflicting import OURS, THEIRS, meet
 
 AT = "2026-11-23T10:00:00.000Z"
 REASON = {"reason": "told the merchant, who has canceled the order"}

@@ -1,11 +1,13 @@
 """Two requests under one key, accepted in two regions that could not see each other, as one region then has them."""
 
+import json
 from dataclasses import replace
 
 from functions.ledger import app as ledger
 from functions.ledger import charges
+from functions.network import app as network
 from functions.sweeper import app as sweeper
-from payments import clients, lifecycle, records
+from payments import books, clients, lifecycle, records
 from payments.tables import JournalItem, PaymentItem
 from tests.functional.conftest import charge
 from tests.functional.samples import FRAUD
@@ -51,3 +53,16 @@ def image(payment_id):
     """The item, in DynamoDB's JSON."""
     key = {"payment_id": {"S": payment_id}}
     return clients.client("dynamodb").get_item(TableName="payments", Key=key, ConsistentRead=True)["Item"]
+
+
+def stands(payment_id):
+    """The payment in the table."""
+    return books.find(payment_id, consistent=True)
+
+
+def deliver(payment_id, tries=1, **detail):
+    """What the network worker says of an event that it gets for the so manieth time."""
+    body = json.dumps({"detail": {"payment_id": payment_id, **detail}})
+    attributes = {"ApproximateReceiveCount": str(tries)}
+    record = {"messageId": "m", "body": body, "receiptHandle": "r", "attributes": attributes}
+    return network.handler({"Records": [record]}, None)["batchItemFailures"]

@@ -1,50 +1,19 @@
 """One key, two different requests, each accepted in another region: nothing is lost, one of them stands, the network
 says which, and operators and merchant are told."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.ledger import app as ledger
-from functions.network import app as network_app
 from functions.network import authorization, card_network, vault
 from functions.network import conflicts as resolving
 from functions.sweeper import conflicts as sweeping
-from payments import books, clients, clock, conflicts, events, identifiers, lifecycle, queues, records, regions, replay
+from payments import books, conflicts, events, identifiers, lifecycle, records, replay
 from payments.lifecycle import Status, authorization_id, request_id, withdrawal_id
 from payments.queues import TryLater
 from payments.tables import JournalItem, PaymentItem
-from tests.functional.conflicting import OURS, THEIRS, arrive, follow, image, meet, sides
-from tests.functional.samples import CARD_FACTS, MERCHANT
-from tests.functional.simulated_network import SimulatedNetwork
-
-LONG_AGO = "2026-11-23T10:00:00.000Z"
-"""All journals of what was written then have arrived."""
-
-
-@pytest.fixture
-def network(tmp_path, monkeypatch):
-    monkeypatch.setattr(vault, "detokenize", lambda *_: CARD_FACTS)
-    with SimulatedNetwork(tmp_path / "network.sqlite") as served:
-        monkeypatch.setattr(card_network, "_base", lambda: served.url)
-        yield served
-
-
-@pytest.fixture
-def published(monkeypatch):
-    sent = []
-    monkeypatch.setattr(events, "publish", lambda detail_type, *found: sent.extend((detail_type, e) for e in found))
-    return sent
-
-
-@pytest.fixture(autouse=True)
-def postponed(monkeypatch):
-    """Seconds for which a message was put off, each time."""
-    found = []
-    monkeypatch.setattr(queues, "postpone", lambda record, url, seconds: found.append(seconds))
-    return found
+from tests.functional.two_regions.conflicting import OURS, THEIRS, arrive, deliver, follow, image, meet, sides, stands
 
 
 def take(network, payment):
@@ -54,57 +23,12 @@ def take(network, payment):
     network.book.authorize({**order, "network": "visa", "bin": "424242"})
 
 
-def stands(payment_id):
-    return books.find(payment_id, consistent=True)
-
-
 def names(payment_id):
     return set(books.journal_ids(payment_id))
 
 
 def types(published):
     return [event["type"] for _, event in published]
-
-
-def deliver(payment_id, tries=1, **detail):
-    body = json.dumps({"detail": {"payment_id": payment_id, **detail}})
-    attributes = {"ApproximateReceiveCount": str(tries)}
-    record = {"messageId": "m", "body": body, "receiptHandle": "r", "attributes": attributes}
-    return network_app.handler({"Records": [record]}, None)["batchItemFailures"]
-
-
-def deliver_last(published, **more):
-    """The network worker gets the event that was published last; what it says."""
-    _, event = published[-1]
-    del published[:]
-    known = {name: event[name] for name in ("type", "operation", "seen_at") if name in event}
-    return deliver(event["payment_id"], **{**known, **more})
-
-
-def refund(payment, amount=4200, key="k1", through=True):
-    """So much is refunded here, and, if `through`, the network has confirmed it."""
-    request = {"command": "refund", "payment_id": payment.payment_id, "merchant_id": MERCHANT, "key": key}
-    answer = ledger.command({**request, "fingerprint": "r", "amount": amount}, None)["answer"]
-    if through:
-        assert deliver(payment.payment_id, operation=answer["id"]) == []
-        assert stands(payment.payment_id).outstanding == ()
-
-
-def go_on_elsewhere(monkeypatch, copy):
-    """The other region makes two steps from this copy of a payment, long ago; what then stands in both."""
-    clients.client("dynamodb").put_item(TableName="payments", Item=copy)
-    payment = stands(copy["payment_id"]["S"])
-    with monkeypatch.context() as there:
-        there.setattr(regions, "here", lambda: "us-west-2")
-        for _ in range(2):
-            after = replace(payment, sequence=payment.sequence + 1, updated_at=LONG_AGO)
-            payment = books.step(payment, after, None)
-    return image(payment.payment_id)
-
-
-def says_what_its_journals_say(payment_id):
-    payment = stands(payment_id)
-    return replay.mended(payment, books.journals(payment_id), "") is payment
 
 
 class TestWhatIsKept:
@@ -131,143 +55,6 @@ class TestWhatIsKept:
         follow(arrive(replace(theirs, fingerprint=OURS)))
 
         assert conflicts.find(ours.payment_id) is None
-
-    def test_the_same_request_accepted_here_and_blocked_there_stays_accepted(self, tables, network, published):
-        """The network has decided, the merchant was told, and only then the other region's later refusal arrives."""
-        ours, theirs = sides(theirs_blocked=True)
-        assert deliver(ours.payment_id, type="charge_authorized") == []
-        assert stands(ours.payment_id).status is Status.SUCCEEDED
-        del published[:]
-
-        assert follow(arrive(replace(theirs, fingerprint=OURS))) == []
-
-        assert stands(ours.payment_id).status is Status.FRAUD_BLOCKED
-        assert conflicts.find(ours.payment_id) is None
-        assert deliver_last(published) == []
-        assert stands(ours.payment_id).status is Status.SUCCEEDED
-        assert says_what_its_journals_say(ours.payment_id)
-        assert published == [], "its merchant was told before"
-        assert len(network.book.listing()["data"]) == 1
-
-    def test_what_was_accepted_here_is_sent_to_the_network_where_the_other_regions_block_came_before_its_decision(
-        self, tables, network, published
-    ):
-        ours, theirs = sides(theirs_blocked=True)
-
-        assert follow(arrive(replace(theirs, fingerprint=OURS))) == []
-        assert deliver_last(published) == []
-
-        assert stands(ours.payment_id).status is Status.PENDING
-        assert deliver_last(published) == []
-        assert stands(ours.payment_id).status is Status.SUCCEEDED
-
-    @pytest.mark.parametrize("sequence", [2, 9])
-    def test_what_was_refunded_here_stays_refunded_when_the_other_regions_copy_was_written_later(
-        self, tables, network, published, sequence
-    ):
-        """However many steps the other one has made without ours."""
-        ours, theirs = sides()
-        deliver(ours.payment_id)
-        refund(ours)
-        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, sequence=sequence)
-
-        assert follow(arrive(replace(copy, updated_at=LONG_AGO))) == []
-
-        assert stands(ours.payment_id).status is Status.SUCCEEDED
-        assert deliver_last(published, seen_at=LONG_AGO) == []
-        assert stands(ours.payment_id).status is Status.REFUNDED
-        assert says_what_its_journals_say(ours.payment_id)
-        assert network.book.listing()["count"] == 1
-
-    def test_it_can_be_written_over_again_by_a_copy_of_the_same_sequence(self, tables, network, published):
-        ours, theirs = sides()
-        deliver(ours.payment_id)
-        refund(ours)
-        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, updated_at=LONG_AGO)
-
-        for _ in range(3):
-            follow(arrive(copy))
-            assert deliver_last(published, seen_at=LONG_AGO) == []
-            assert stands(ours.payment_id).status is Status.REFUNDED
-
-        assert len([item for item in PaymentItem.scan() if "#mended#" in item.payment_id]) == 3
-
-    @pytest.mark.parametrize("written", ["now", "before a cut"])
-    def test_what_has_just_come_is_not_mended_before_its_journals_can_be_here(
-        self, tables, network, published, postponed, written
-    ):
-        """A refund that has ended there, and that no journal here ends yet, looks like one that was lost."""
-        ours, _ = sides()
-        deliver(ours.payment_id)
-        before = stands(ours.payment_id)
-        refund(ours, through=False)
-        at = clock.now() if written == "now" else LONG_AGO
-        ended = replace(before, status=Status.REFUNDED, amount_refunded=4200, sequence=4, updated_at=at)
-
-        assert follow(arrive(ended)) == []
-
-        assert deliver_last(published) == [{"itemIdentifier": "m"}]
-        assert stands(ours.payment_id) == ended
-        assert postponed == [31]
-
-    def test_what_waits_for_replication_comes_again_soon_but_not_for_ever(self, tables, network, published, postponed):
-        ours, _ = meet(amount=4300)
-
-        for tries in range(1, 6):
-            assert deliver(ours.payment_id, tries=tries, operation=events.AGREEMENT, seen_at=LONG_AGO)
-
-        assert postponed == [31, 31]
-
-    def test_what_the_other_region_did_next_costs_no_message(self, tables, network, published, monkeypatch):
-        ours, _ = sides()
-        deliver(ours.payment_id)
-        old = image(ours.payment_id)
-        del published[:]
-
-        new = go_on_elsewhere(monkeypatch, old)
-        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}}) == []
-
-        assert published == []
-
-    def test_what_it_did_next_without_our_last_step_is_held_against_the_journals(
-        self, tables, network, published, monkeypatch
-    ):
-        ours, _ = sides()
-        deliver(ours.payment_id)
-        known_there = image(ours.payment_id)
-        refund(ours, amount=1000)
-        old = image(ours.payment_id)
-
-        new = go_on_elsewhere(monkeypatch, known_there)
-        assert follow({"dynamodb": {"SequenceNumber": "1", "OldImage": old, "NewImage": new}}) == []
-        assert stands(ours.payment_id).amount_refunded == 0
-        assert deliver_last(published, seen_at=LONG_AGO) == []
-
-        assert stands(ours.payment_id).amount_refunded == 1000
-        assert says_what_its_journals_say(ours.payment_id)
-
-    def test_what_was_mended_is_looked_at_in_the_other_region_too(self, tables, network, published):
-        ours, theirs = sides()
-        deliver(ours.payment_id)
-        refund(ours)
-        copy = replace(theirs, fingerprint=OURS, status=Status.SUCCEEDED, amount_captured=4200, updated_at=LONG_AGO)
-        follow(arrive(copy))
-        there = image(ours.payment_id)
-
-        assert deliver_last(published, seen_at=LONG_AGO) == []
-        record = {"SequenceNumber": "1", "OldImage": there, "NewImage": image(ours.payment_id)}
-        assert follow({"dynamodb": record}) == []
-
-        ((_, event),) = published
-        assert event["operation"] == events.AGREEMENT
-
-    def test_a_request_that_both_regions_blocked_is_left_alone(self, tables, published):
-        _, theirs = sides(theirs_blocked=True)
-        arrive(replace(theirs, fingerprint=OURS))
-
-        assert follow(arrive(replace(theirs, fingerprint=OURS, region="eu-west-1"))) == []
-
-        assert published == []
 
     def test_what_is_no_payment_is_none(self, tables):
         ours, theirs = sides()
