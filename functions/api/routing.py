@@ -16,8 +16,10 @@ from payments.observability import logger
 FORWARDED_BY = "forwarded_by"
 """Marks an event that a twin sent. API Gateway builds the events of clients, so no client can set it."""
 
-_DEADLINE_SECONDS = 12
-"""Leaves this region the time to do the work itself within API Gateway's 29 seconds."""
+_DEADLINE_SECONDS = 5
+"""Longer than a charge takes that finds every function of the primary cold (3.4 s, `bench.latency.COLD_MS`), and not
+much: every process of this region waits once for a primary that is frozen, and a client with it. It leaves this region
+the time to do the work itself within API Gateway's 29 seconds (`functions.api.saga`)."""
 
 _PAUSE_SECONDS = 30
 """How long a region that did not answer is not asked again by this process: only one charge waits for a frozen one."""

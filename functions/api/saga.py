@@ -11,8 +11,8 @@ from payments.errors import ProcessingFailed
 from payments.observability import logger
 
 _READ_TIMEOUT_SECONDS = 14
-"""Together with the time a forwarded write may take, this stays within API Gateway's 29 seconds: a saga that takes
-longer goes on to its end without us, and the merchant is told to send the same request again."""
+"""With the time that a forwarded write may take (`functions.api.routing`) within API Gateway's 29 seconds: a saga that
+takes longer goes on to its end without us, and the merchant is told to send the same request again."""
 
 
 def run(charge: dict[str, Any]) -> dict[str, Any]:
