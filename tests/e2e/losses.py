@@ -10,7 +10,7 @@ from typing import Any
 from local import platform
 from local.chaos import PATIENCE_SECONDS, Watch, load_on, settle
 from local.chaos_audit import audit
-from local.chaos_faults import Weather
+from local.chaos_faults import Weather, failed
 from local.chaos_load import Load
 from local.chaos_view import View
 from local.client import until
@@ -52,24 +52,35 @@ def under_load(
     regions: Sequence[str] = REGIONS,
 ) -> Outcome:
     """A minute of load; after a third of it something is lost, after another third it is found again, in these regions
-    everything then comes to rest and is audited."""
+    everything then comes to rest and is audited. Whatever is raised meanwhile, no load goes on under the next test."""
     load, watch = load_on(at, cloud.endpoints, seed_=time.time_ns()), Watch(at)
     watch.start()
     load.start(CUSTOMERS, BUYERS)
-    time.sleep(LOST_AT)
-    lost_at = load.now()
-    lose()
-    time.sleep(max(0.0, FOUND_AT - load.now()))
-    found_at = load.now()
-    find()
-    time.sleep(max(0.0, SECONDS - load.now()))
-    if set(regions) == set(REGIONS):
-        Weather(at, cloud.endpoints, print).heal()  # the platform itself may have failed a region over
-    unanswered = load.finish(PATIENCE_SECONDS)
-    watch.stop()
+    try:
+        time.sleep(LOST_AT)
+        lost_at = load.now()
+        lose()
+        time.sleep(max(0.0, FOUND_AT - load.now()))
+        found_at = load.now()
+        find()
+        time.sleep(max(0.0, SECONDS - load.now()))
+        if set(regions) == set(REGIONS):
+            Weather(at, cloud.endpoints, print).heal()  # the platform itself may have failed a region over
+        unanswered = load.finish(PATIENCE_SECONDS)
+    finally:
+        watch.stop()
+        load.finish(0)
     view = settle(lambda: View(at, cloud.endpoints, load, regions, watch.findings), at, regions)
     broken = [f"{verdict.promise}: {finding}" for verdict in audit(view) for finding in verdict.findings]
     return Outcome(load, lost_at, found_at, broken, unanswered)
+
+
+def thaw_once_failed_over(at: Settings, region: str) -> None:
+    """Thaws a frozen region after the platform has failed it over by itself. Raises `TimedOut`."""
+    try:
+        until(lambda: region in failed(at), 60, f"a failover of {region} that nobody asked for")
+    finally:
+        platform.thaw(at, region)
 
 
 def freeze_in_post_ledger(at: Settings, cloud: Cloud, region: str) -> list[str]:

@@ -13,7 +13,7 @@ from local.client import TEST_CARD, new_card_number, new_key
 from local.dials import DialFile
 from local.operations import Operations
 from tests.e2e.cloud import FIRST, SECOND, until
-from tests.e2e.losses import freeze_in_post_ledger, under_load
+from tests.e2e.losses import freeze_in_post_ledger, thaw_once_failed_over, under_load
 from tests.e2e.racing import charge, race
 
 MOVED_WITHIN = 10.0
@@ -49,14 +49,14 @@ def test_the_regions_are_cut_off_from_each_other_in_the_middle_of_load(losing_cl
     assert reached == {FIRST: 200, SECOND: 200}, "merchants reach both all the time"
 
 
-def test_a_region_freezes_while_it_writes_charges_to_its_ledger(losing_cloud, losing_at):
+def test_a_region_freezes_while_it_writes_charges_to_its_ledger_and_is_failed_over(losing_cloud, losing_at):
     at, lost, waiting = losing_at, FIRST, []
 
     outcome = under_load(
         at,
         losing_cloud,
         lambda: waiting.extend(freeze_in_post_ledger(at, losing_cloud, lost)),
-        partial(platform.thaw, at, lost),
+        partial(thaw_once_failed_over, at, lost),
     )
 
     assert waiting, "a PostLedger was under way"
