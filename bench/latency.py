@@ -1,9 +1,10 @@
 """The charge path's latency on AWS, simulated: `python -m bench.latency [--rate N]`.
 
 A model, not a measurement: one cell (an account in a region) of the platform, its functions as pools of execution
-environments, its calls with the service times of `CALLS`. Prints p50 and p99 of a charge in steady state, and in the
-minute after the other region was lost, when the cell takes twice its load. Every assumption is a constant below, with
-where it comes from; docs/scale.md says what follows from it.
+environments, its calls with the service times of `CALLS`. Prints p50 and p99 of a charge in steady state; while the
+other region's load arrives, after a failover; and while the other region does not answer and nobody has noticed, for
+several values of `TAKEOVER_MS`. Every assumption is a constant below, with where it comes from; docs/scale.md says what
+follows from it.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
+
+from functions.api.routing import PAUSE_SECONDS
 
 RATE = 2_000
 """Charges a second that a cell takes in steady state; twice that after a failover (docs/scale.md)."""
@@ -47,12 +50,14 @@ CALLS = {
     "write": Call(5, 15),
     "transaction": Call(11, 30),
     "publish": Call(9, 35),
+    "hop": Call(62, 90),
 }
 """Assumed. AWS publishes no percentiles of these but for DynamoDB ("single-digit milliseconds"): `read` and `write` are
 that, a `transaction` is two rounds of it (prepare, commit; Idziorek et al., "Distributed transactions at scale in
 Amazon DynamoDB", USENIX ATC 2023). The others are what talks and blogs of AWS users report for warm paths: API
 Gateway's own overhead, Step Functions' per Lambda invocation, per start of an Express execution and per transition,
-EventBridge's PutEvents. Replace them by X-Ray's figures of a deployment before deciding by them."""
+EventBridge's PutEvents, the round trip between us-east-1 and us-west-2 (`hop`). Replace them by X-Ray's figures of a
+deployment before deciding by them."""
 
 CPU_MS = {"api": 3.0, "vault": 0.37, "fraud": 0.9, "ledger": 1.5}
 """Measured by `bench` on this machine (vault, fraud with its features and model) or estimated from it (api, ledger):
@@ -73,6 +78,12 @@ clients' resolvers reach one after the other, evenly. Those that remember it for
 IDLE_SHARE = 1.1
 """Environments that are warm, over the most that were busy at once: Lambda keeps them for minutes after a peak."""
 
+FORWARDED_SHARE = 0.5
+"""Of charges, where DNS does not know the merchant's primary region: each region has half of the shards."""
+
+TAKEOVERS = (1.0, 2.0, 5.0, 12.0)
+"""Seconds that a charge waits for its shard's primary, to compare: `TAKEOVER_MS` is the first (cdk/config.py)."""
+
 # What the saga asks, in order. What one function asks side by side is one step: the slowest counts.
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "vault": (("read",), ("write",)),
@@ -80,45 +91,55 @@ STEPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ledger": (("transaction",),),
 }
 _TRANSITIONS = 7
-_WARM_UP, _STEADY = 3.0, 10.0
+_WARM_UP, _STEADY, _AFTER = 3.0, 10.0, 15.0
+
+
+@dataclass
+class Environment:
+    """An execution environment: seconds until it has started, and until when it leaves alone a twin that was silent."""
+
+    starts_in: float = 0.0
+    paused_until: float = 0.0
 
 
 @dataclass
 class Pool:
-    """A function's execution environments: a call takes a free one, or Lambda starts one for it. There are as many as
-    are asked for until `settle`."""
+    """A function's execution environments: a call takes the idle one that was used last, or Lambda starts one for it.
+    There are as many as are asked for until `settle`."""
 
     name: str
-    warm: int | None = None
-    busy: int = 0
-    most: int = 0
+    idle: list[Environment] = field(default_factory=list)
+    number: int = 0
+    settled: bool = False
     allowance: float = BURST
     filled_at: float = 0.0
     cold: int = 0
 
     def settle(self) -> None:
         """From now on only what is warm is free."""
-        self.warm = math.ceil(self.most * IDLE_SHARE)
+        self.settled = True
+        more = math.ceil(self.number * IDLE_SHARE) - self.number
+        self.idle = [*(Environment() for _ in range(more)), *self.idle]
+        self.number += more
 
-    def take(self, now: float) -> float | None:
-        """Seconds until there is an environment; None if the function is throttled."""
-        if self.warm is not None and self.busy >= self.warm:
+    def take(self, now: float) -> Environment | None:
+        """An environment; None if the function is throttled."""
+        if self.idle:
+            return self.idle.pop()
+        if self.settled:
             self.allowance = min(BURST, self.allowance + (now - self.filled_at) * SCALING)
             self.filled_at = now
             if self.allowance < 1:
                 return None
             self.allowance -= 1
-            self.warm += 1
             self.cold += 1
-            self.busy += 1
-            return COLD_MS[self.name] / 1000
-        self.busy += 1
-        self.most = max(self.most, self.busy)
-        return 0.0
+        self.number += 1
+        return Environment(COLD_MS[self.name] / 1000 if self.settled else 0.0)
 
-    def give_back(self) -> None:
+    def give_back(self, environment: Environment) -> None:
         """The call is over."""
-        self.busy -= 1
+        environment.starts_in = 0.0
+        self.idle.append(environment)
 
 
 @dataclass(frozen=True)
@@ -148,21 +169,28 @@ class Seen:
 
 
 class Cell:
-    """A region's part of a cell in simpy's virtual time."""
+    """A region's part of a cell in simpy's virtual time. Its twin in the other region has the same load, and forwards
+    as much to it as it forwards; after `_WARM_UP` and `_STEADY` the twin is lost, and a charge waits for it for
+    `takeover` seconds. None: it has been failed over, so its load comes here, and nothing is forwarded any more."""
 
-    def __init__(self, rate: float, chance: random.Random) -> None:
+    def __init__(self, rate: float, chance: random.Random, takeover: float | None = None) -> None:
         self.world = simpy.Environment()
         self.seen = Seen()
-        self._rate, self._chance = rate, chance
+        self._rate, self._chance, self._takeover = rate, chance, takeover
         self.pools = {name: Pool(name) for name in ("api", *STEPS)}
 
     def run(self) -> None:
-        """Steady load, then the failover."""
+        """Steady load, then the loss."""
         self.world.process(self._arrivals())
         self.world.run(until=_WARM_UP)
         for pool in self.pools.values():
             pool.settle()
-        self.world.run(until=_WARM_UP + _STEADY + FAILOVER_SECONDS + 5)
+        self.world.run(until=_WARM_UP + _STEADY + _AFTER)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the twin is."""
+        return self.world.now >= _WARM_UP + _STEADY
 
     def _arrivals(self) -> Generator[Any, Any, None]:
         while True:
@@ -170,42 +198,53 @@ class Cell:
             self.world.process(self._charge())
 
     def load(self, now: float) -> float:
-        """Charges a second: the cell's own, and after the loss of the other region more and more of the other's."""
+        """Charges a second: the cell's own, and after a failover more and more of the other region's."""
         moved = (now - _WARM_UP - _STEADY) / FAILOVER_SECONDS
-        return self._rate * (1 + min(1.0, max(0.0, moved)))
+        return self._rate * (1 if self._takeover else 1 + min(1.0, max(0.0, moved)))
 
     def _charge(self) -> Generator[Any, Any, None]:
-        start = self.world.now
+        start, foreign = self.world.now, self._chance.random() < FORWARDED_SHARE
         yield self._after("gateway")
-        for step in self._saga():
-            if step is None:
-                self.seen.failed += 1
-                return
-            yield self.world.timeout(step) if isinstance(step, float) else self.world.process(step)
+        environment = self.pools["api"].take(self.world.now)
+        if environment is None:
+            self.seen.failed += 1
+            return
+        yield self.world.timeout(environment.starts_in + CPU_MS["api"] / 1000)
+        yield from self._handled(environment, foreign)
+        self.pools["api"].give_back(environment)
         self.seen.charges.append((start, self.world.now - start))
 
-    def _saga(self) -> Generator[Any, Any, None]:
-        """The steps of a charge: seconds to wait, or processes."""
-        pool = self.pools["api"]
-        waiting = pool.take(self.world.now)
-        yield None if waiting is None else waiting + CPU_MS["api"] / 1000
-        yield self._draw("express")
-        for name in STEPS:
-            yield self._function(name)
-        yield self._draw("publish")
-        yield sum(self._draw("transition") for _ in range(_TRANSITIONS))
-        pool.give_back()
+    def _handled(self, environment: Environment, foreign: bool) -> Generator[Any, Any, None]:
+        """What the API function does with a charge: its twin does it, or itself."""
+        if foreign and not self.lost:
+            yield self._after("hop")
+            twin = yield from self._invoked("api")
+            yield from self._saga()
+            self.pools["api"].give_back(twin)
+            return
+        if foreign and self._takeover and self.world.now >= environment.paused_until:
+            yield self.world.timeout(self._takeover)
+            environment.paused_until = self.world.now + PAUSE_SECONDS
+        yield from self._saga()
 
-    def _function(self, name: str) -> Generator[Any, Any, None]:
-        """One invocation from the saga; a throttled one is tried again, as the saga's Retry does."""
-        pool = self.pools[name]
+    def _saga(self) -> Generator[Any, Any, None]:
+        yield self._after("express")
+        for name in STEPS:
+            environment = yield from self._invoked(name)
+            for calls in STEPS[name]:
+                yield self.world.timeout(max(self._draw(call) for call in calls))
+            self.pools[name].give_back(environment)
+        yield self._after("publish")
+        yield self.world.timeout(sum(self._draw("transition") for _ in range(_TRANSITIONS)))
+
+    def _invoked(self, name: str) -> Generator[Any, Any, Environment]:
+        """The environment that an invocation got, its CPU time spent; what is throttled is tried again, as the saga
+        does."""
         yield self._after("invoke")
-        while (waiting := pool.take(self.world.now)) is None:
+        while (environment := self.pools[name].take(self.world.now)) is None:
             yield self.world.timeout(self._chance.uniform(0, 1))
-        yield self.world.timeout(waiting + CPU_MS[name] / 1000)
-        for calls in STEPS[name]:
-            yield self.world.timeout(max(self._draw(call) for call in calls))
-        pool.give_back()
+        yield self.world.timeout(environment.starts_in + CPU_MS[name] / 1000)
+        return environment
 
     def _draw(self, call: str) -> float:
         return CALLS[call].draw(self._chance)
@@ -216,19 +255,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Figures:
-    """Latencies in steady state and while the other region's load arrives, and of the worst second of that; cold
-    starts of the whole run, and charges that a throttled API function failed."""
+    """Latencies in steady state and in the ten seconds after the loss, and of the worst second of these; cold starts of
+    the whole run, and charges that a throttled API function failed."""
 
     steady: Percentiles
-    failover: Percentiles
+    after: Percentiles
     worst_second_p99: float
     cold: int
     failed: int
 
 
-def figures(rate: float = RATE, seed: int = 1) -> Figures:
-    """What the model says of a cell of this load."""
-    cell = Cell(rate, random.Random(seed))
+def figures(rate: float = RATE, seed: int = 1, takeover: float | None = None) -> Figures:
+    """What the model says of a cell of this load; `takeover` as in `Cell`."""
+    cell = Cell(rate, random.Random(seed), takeover)
     cell.run()
     lost, seen = _WARM_UP + _STEADY, cell.seen
     seconds = [seen.percentiles(lost + second, lost + second + 1).p99 for second in range(int(FAILOVER_SECONDS))]
@@ -250,9 +289,15 @@ def main() -> None:
     found = figures(asked.rate, asked.seed)
     print(f"simulated, assumptions in bench/latency.py: a cell of {asked.rate:,.0f} charges a second")
     print(f"  steady: {found.steady} (promised: p99 {BUDGET_P99_MS} ms)")
-    print(f"  while the load doubles within {FAILOVER_SECONDS:.0f} s: {found.failover}")
-    print(f"    p99 of the worst second: {found.worst_second_p99:.0f} ms")
-    print(f"  {found.cold:,} cold starts, {found.failed:,} charges failed by throttling")
+    print(f"  failed over, the load doubles within {FAILOVER_SECONDS:.0f} s: {_told(found)}")
+    for takeover in TAKEOVERS:
+        waited = figures(asked.rate, asked.seed, takeover)
+        print(f"  the twin does not answer, takeover after {takeover:.0f} s: {_told(waited)}")
+
+
+def _told(found: Figures) -> str:
+    worst = f"p99 of the worst second {found.worst_second_p99:,.0f} ms"
+    return f"{found.after}; {worst}; {found.cold:,} cold starts, {found.failed:,} charges failed by throttling"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import json
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from functions.api import app, routing
+from cdk import config
+from functions.api import app, commands, routing, saga
+from local import edge
 from payments import books, clients, clock, identifiers, regions
 from tests.functional.api.life import approved, command
 from tests.functional.api.merchant import BODY, PAN, charge, event
@@ -25,7 +27,12 @@ class Twin:
     """Stands in for the same function in the other region."""
 
     def __init__(self, answer):
-        self.answer, self.events = answer, []
+        self.answer, self.events, self.waits = answer, [], []
+
+    def made(self, service, region, endpoint, *, read_timeout, attempts):
+        assert attempts == 1
+        self.waits.append(read_timeout)
+        return self
 
     def invoke(self, FunctionName, Payload):
         self.events.append(json.loads(Payload))
@@ -41,7 +48,7 @@ def twin(call, monkeypatch):
     def answering(answer):
         stand_in = Twin(answer)
         monkeypatch.setattr(regions, "primary", lambda shard: "us-west-2")
-        monkeypatch.setattr(routing, "client", lambda *_, **__: stand_in)
+        monkeypatch.setattr(routing, "client", stand_in.made)
         monkeypatch.setattr(routing, "_paused_until", {})
         return stand_in
 
@@ -85,6 +92,41 @@ def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, tw
 
     assert [charge(call, key=f"key-{number}")[0] for number in range(3)] == [201, 201, 201]
     assert len(stand_in.events) == 1
+
+
+def test_a_charge_is_made_here_long_before_a_command_is_given_up(call, twin):
+    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+
+    charge(call)
+    command(call, "void", PAYMENT, {})
+
+    assert stand_in.waits == [1, routing.PATIENCE_SECONDS]
+
+
+def test_a_primary_that_is_slow_with_a_charge_is_still_asked_for_commands(call, sagas, twin):
+    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+    charge(call)
+    stand_in.answer = payload({"statusCode": 404, "body": json.dumps(NOT_FOUND), "multiValueHeaders": {}})
+
+    assert command(call, "void", PAYMENT, {})[0] == 404
+    assert charge(call, key="the next one")[0] == 201
+    assert len(stand_in.events) == 2
+    assert len(sagas) == 2
+
+
+def test_a_primary_that_does_not_even_answer_a_command_is_asked_for_nothing(call, sagas, twin):
+    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+
+    assert command(call, "void", PAYMENT, {})[0] == 503
+    assert (command(call, "void", PAYMENT, {})[0], charge(call)[0]) == (503, 201)
+    assert len(stand_in.events) == 1
+
+
+def test_a_forwarded_write_is_answered_within_api_gateways_time():
+    local = config.read({"environment": "local", "key_store": "file:/keys"}.get)
+
+    assert local.takeover_ms / 1000 + saga._READ_TIMEOUT_SECONDS < edge.TIMEOUT
+    assert commands._READ_TIMEOUT_SECONDS < routing.PATIENCE_SECONDS < edge.TIMEOUT
 
 
 def test_the_shard_map_says_who_is_primary(tables):

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from bench.latency import BURST, CALLS, COLD_MS, SCALING, Call, Pool, figures
+from bench.latency import BURST, CALLS, COLD_MS, SCALING, TAKEOVERS, Call, Environment, Pool, figures
 
 
 @pytest.mark.parametrize("call", CALLS.values())
@@ -19,24 +19,46 @@ def test_draws_have_the_stated_percentiles(call: Call) -> None:
 def test_lambda_starts_a_burst_of_environments_at_once_and_then_so_many_a_second() -> None:
     pool = Pool("api")
     pool.settle()
-    waits = [pool.take(now=0.0) for _ in range(BURST + 5)]
-    assert waits == [COLD_MS["api"] / 1000] * BURST + [None] * 5
+    taken = [pool.take(now=0.0) for _ in range(BURST + 5)]
+    assert taken == [Environment(COLD_MS["api"] / 1000)] * BURST + [None] * 5
     assert [pool.take(now=1.0) is None for _ in range(int(SCALING) + 1)] == [False] * int(SCALING) + [True]
 
 
 def test_what_was_busy_is_warm_and_no_more() -> None:
     pool = Pool("fraud")
-    for _ in range(10):
-        pool.take(0.0)
+    busy = [pool.take(0.0) for _ in range(10)]
     pool.settle()
-    for _ in range(10):
-        pool.give_back()
-    assert [pool.take(1.0) for _ in range(12)] == [0.0] * 11 + [COLD_MS["fraud"] / 1000]
+    for environment in busy:
+        assert environment
+        pool.give_back(environment)
+    taken = [pool.take(1.0) for _ in range(12)]
+    assert [environment and environment.starts_in for environment in taken] == [0.0] * 11 + [COLD_MS["fraud"] / 1000]
+
+
+def test_an_environment_that_was_cold_is_warm_the_next_time() -> None:
+    pool = Pool("api", settled=True)
+    cold = pool.take(0.0)
+    assert cold
+    assert cold.starts_in > 0
+    pool.give_back(cold)
+    assert pool.take(0.1) == Environment()
 
 
 def test_doubling_the_load_costs_cold_starts_and_the_same_seed_tells_the_same() -> None:
     found = figures(rate=50)
     assert found == figures(rate=50)
     assert found.cold > 0
-    assert found.failover.charges > 1.3 * found.steady.charges, "as long, and half as many again on average"
-    assert found.failover.p999 > found.steady.p99
+    assert found.after.charges > 1.3 * found.steady.charges, "as long, and half as many again on average"
+    assert found.after.p999 > found.steady.p99
+
+
+def test_the_longer_a_charge_waits_for_a_silent_region_the_more_environments_are_kept_from_others() -> None:
+    cold = [figures(rate=50, takeover=seconds).cold for seconds in TAKEOVERS]
+    assert cold == sorted(cold)
+    assert cold[-1] > 5 * cold[0]
+
+
+def test_a_silent_region_is_waited_for_once_by_each_environment() -> None:
+    found = figures(rate=50, takeover=1.0)
+    assert found.worst_second_p99 > 1_000 > found.steady.p99
+    assert found.after.p50 < found.steady.p50, "nothing is forwarded any more"

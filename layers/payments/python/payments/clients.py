@@ -20,7 +20,7 @@ def client(
     region: str | None = None,
     endpoint: str | None = None,
     *,
-    read_timeout: int = READ_TIMEOUT_SECONDS,
+    read_timeout: float = READ_TIMEOUT_SECONDS,
     attempts: int = ATTEMPTS,
 ) -> Any:
     """The client of a service in a region (the function's own by default); `endpoint` overrides AWS's address.
