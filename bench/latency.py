@@ -3,8 +3,8 @@
 A model, not a measurement: one cell (an account in a region) of the platform, its functions as pools of execution
 environments, its calls with the service times of `CALLS`. Prints p50 and p99 of a charge in steady state; while the
 other region's load arrives, after a failover; and while the other region does not answer and nobody has noticed, for
-several values of `TAKEOVER_MS`. Every assumption is a constant below, with where it comes from; docs/scale.md says what
-follows from it.
+several values of `TAKEOVER_SECONDS`. Every assumption is a constant below, with where it comes from; docs/scale.md says
+what follows from it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 import simpy
 
-from functions.api.routing import PAUSE_SECONDS
+from functions.api.routing import PAUSE_SECONDS, TAKEOVER_SECONDS
 
 RATE = 2_000
 """Charges a second that a cell takes in steady state; twice that after a failover (docs/scale.md)."""
@@ -81,8 +81,8 @@ IDLE_SHARE = 1.1
 FORWARDED_SHARE = 0.5
 """Of charges, where DNS does not know the merchant's primary region: each region has half of the shards."""
 
-TAKEOVERS = (1.0, 2.0, 5.0, 12.0)
-"""Seconds that a charge waits for its shard's primary, to compare: `TAKEOVER_MS` is the first (cdk/config.py)."""
+TAKEOVERS = tuple(sorted({1.0, 2.0, 12.0, float(TAKEOVER_SECONDS)}))
+"""Seconds that a charge waits for its shard's primary: ours, and others to compare."""
 
 # What the saga asks, in order. What one function asks side by side is one step: the slowest counts.
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {

@@ -243,9 +243,6 @@ class Config:
     health_budget_ms: int
     """How long a request for the region's health waits for what it asks. Route 53 gives up two seconds after it is
     connected, the local edge (local/edge.py) after one and a half."""
-    takeover_ms: int
-    """How long a charge waits for its shard's primary before it is done here. While a region does not answer, every
-    environment of the other one's API waits once: what `python -m bench.latency` says of 1, 2, 5 and 12 seconds."""
     scores_rate: float
     """What part of the charges that are not risky is kept for training."""
 
@@ -361,7 +358,6 @@ def read(context: Context) -> Config:
         lists_budget_ms=2000 if local else 250,
         profiles_budget_ms=2000 if local else 150,  # an emulator on a busy machine is no DynamoDB
         health_budget_ms=1200 if local else 1000,
-        takeover_ms=5_000 if local else 1_000,  # a busy machine's charges would be done twice, and make it busier
         scores_rate=1 if local else 0.05,
     )
 

@@ -108,7 +108,6 @@ class ApiStack(Stack):
                 "COMMAND_FUNCTION": names.COMMAND,
                 "EVENT_BUS": names.BUS,
                 "HEALTH_BUDGET_MS": str(self._config.health_budget_ms),
-                "TAKEOVER_MS": str(self._config.takeover_ms),
                 "RAW_CARDS_ALLOWED": str(self._config.raw_cards_allowed).lower(),
                 "REGIONS": self._config.regions_setting,
             },

@@ -72,10 +72,11 @@ def charge() -> Response[Any]:
             raise _other_request(payment_id, requests.fingerprint(request))
         return _answer(events.resource(stored), replayed=True)
     request = sealing.sealed(request, merchant.merchant_id, payment_id)
+    received_at = event.raw_event.setdefault(routing.RECEIVED_AT, clock.now())
     elsewhere = routing.forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
         return routing.forwarded(elsewhere)
-    return _conclude(saga.run(_saga_input(request, merchant, payment_id)), payment_id)
+    return _conclude(saga.run(_saga_input(request, merchant, payment_id, received_at)), payment_id)
 
 
 @router.get("/api/v1/payments/<payment_id>")
@@ -92,7 +93,7 @@ def payment(payment_id: str) -> Response[Any]:
     return exchange.answer(HTTPStatus.OK, {**events.resource(found), "request_id": exchange.request_id(event)})
 
 
-def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> dict[str, Any]:
+def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str, received_at: str) -> dict[str, Any]:
     """The saga's input; every key present, because a JSONPath that finds nothing is a fault."""
     card = {"token": request.token} if request.token else {"sealed_card": request.sealed_card}
     assigned = regions.assignment(merchant.shard)
@@ -107,7 +108,7 @@ def _saga_input(request: ChargeRequest, merchant: Merchant, payment_id: str) -> 
         "amount": request.amount,
         "currency": request.currency,
         "capture": request.capture,
-        "created_at": clock.now(),
+        "created_at": received_at,
         "network_ref": identifiers.network_reference(payment_id),
         "fees": asdict(merchant.terms.plan(request.currency)),
         "fraud_limits": asdict(merchant.fraud_limits),

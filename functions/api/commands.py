@@ -50,8 +50,8 @@ ANSWER_HEADERS = {REPLAYED: "`true` when this is the answer to an earlier reques
 
 _READ_TIMEOUT_SECONDS = 7
 _ATTEMPTS = 2
-"""The ledger tries for a few seconds when others change the payment at the same time. Together with the time a
-forwarded write may take, both tries stay within API Gateway's 29 seconds."""
+"""The ledger tries for a few seconds when others change the payment at the same time. Both tries stay within API
+Gateway's 29 seconds; a region that has forwarded the command waits for one (`functions.api.routing`)."""
 
 _UNFINISHED = "This could not be finished; send the same request again."
 

@@ -17,7 +17,6 @@ class ApiSettings(msgspec.Struct, frozen=True, rename="upper"):
     aws_lambda_function_name: str
     raw_cards_allowed: bool = False
     health_budget_ms: int = 1000
-    takeover_ms: int = 1000
 
 
 def settings() -> ApiSettings:

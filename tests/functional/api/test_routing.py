@@ -6,10 +6,11 @@ import json
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from cdk import config
+from bench.latency import COLD_MS
 from functions.api import app, commands, routing, saga
 from local import edge
 from payments import books, clients, clock, identifiers, regions
+from payments.clients import CONNECT_TIMEOUT_SECONDS
 from tests.functional.api.life import approved, command
 from tests.functional.api.merchant import BODY, PAN, charge, event
 from tests.functional.conftest import write_here
@@ -94,39 +95,44 @@ def test_a_primary_that_did_not_answer_is_left_alone_for_a_while(call, sagas, tw
     assert len(stand_in.events) == 1
 
 
-def test_a_charge_is_made_here_long_before_a_command_is_given_up(call, twin):
+def test_what_can_be_done_here_waits_less_for_the_primary_than_what_can_not(call, twin, monkeypatch):
     stand_in = twin(ReadTimeoutError(endpoint_url="x"))
 
     charge(call)
+    monkeypatch.setattr(routing, "_paused_until", {})
     command(call, "void", PAYMENT, {})
 
-    assert stand_in.waits == [1, routing.PATIENCE_SECONDS]
+    assert stand_in.waits == [routing.TAKEOVER_SECONDS, routing.PATIENCE_SECONDS]
+    assert sum(COLD_MS.values()) / 1000 < routing.TAKEOVER_SECONDS, "a primary that is only cold is waited for"
+    assert commands._READ_TIMEOUT_SECONDS < routing.PATIENCE_SECONDS
 
 
-def test_a_primary_that_is_slow_with_a_charge_is_still_asked_for_commands(call, sagas, twin):
+def test_a_charge_that_is_given_up_elsewhere_is_made_here_within_api_gateways_time():
+    waits = CONNECT_TIMEOUT_SECONDS + routing.TAKEOVER_SECONDS + saga._READ_TIMEOUT_SECONDS
+
+    assert waits < edge.TIMEOUT
+
+
+def test_a_charge_that_both_regions_come_to_do_is_of_one_time(call, context, sagas, twin, monkeypatch):
+    times = iter(f"2026-11-30T23:59:{second}.000Z" for second in range(50, 60))
+    monkeypatch.setattr(clock, "now", lambda: next(times))
+    monkeypatch.setattr(books, "find", lambda _: None)  # nothing has been replicated
     stand_in = twin(ReadTimeoutError(endpoint_url="x"))
+
     charge(call)
-    stand_in.answer = payload({"statusCode": 404, "body": json.dumps(NOT_FOUND), "multiValueHeaders": {}})
+    app.handler(stand_in.events[0], context)
 
-    assert command(call, "void", PAYMENT, {})[0] == 404
-    assert charge(call, key="the next one")[0] == 201
-    assert len(stand_in.events) == 2
-    assert len(sagas) == 2
-
-
-def test_a_primary_that_does_not_even_answer_a_command_is_asked_for_nothing(call, sagas, twin):
-    stand_in = twin(ReadTimeoutError(endpoint_url="x"))
-
-    assert command(call, "void", PAYMENT, {})[0] == 503
-    assert (command(call, "void", PAYMENT, {})[0], charge(call)[0]) == (503, 201)
-    assert len(stand_in.events) == 1
+    here, there = sagas
+    assert here["created_at"] == there["created_at"]
+    assert here["attempt"] != there["attempt"]
 
 
-def test_a_forwarded_write_is_answered_within_api_gateways_time():
-    local = config.read({"environment": "local", "key_store": "file:/keys"}.get)
+def test_no_client_can_say_when_its_request_came(call, context, sagas, monkeypatch):
+    said = {"received_at": "1999-01-01T00:00:00Z"}
+    asked = event("POST", "/api/v1/payments/charge", {**BODY, "metadata": said}, said, query=said)
 
-    assert local.takeover_ms / 1000 + saga._READ_TIMEOUT_SECONDS < edge.TIMEOUT
-    assert commands._READ_TIMEOUT_SECONDS < routing.PATIENCE_SECONDS < edge.TIMEOUT
+    assert app.handler(asked, context)["statusCode"] == 201
+    assert sagas[0]["created_at"] > "2026"
 
 
 def test_the_shard_map_says_who_is_primary(tables):
