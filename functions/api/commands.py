@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from functions.api import caller, requests, routing
 from functions.api.settings import settings
-from payments import identifiers, invocation, regions
+from payments import books, identifiers, invocation, regions
 from payments.clients import client
 from payments.errors import (
     Conflict,
@@ -83,6 +83,8 @@ def carry_out(
         raise NotFound("payment_not_found", "There is no such payment.")
     elsewhere = routing.only_forward(event.raw_event, merchant.shard, msgspec.json.encode(request))
     if elsewhere:
+        if elsewhere["statusCode"] == HTTPStatus.NOT_FOUND and _is_here(payment_id, merchant.merchant_id):
+            raise _unfinished(payment_id)
         return routing.forwarded(elsewhere)
     asked = {"command": command, "payment_id": payment_id, "merchant_id": merchant.merchant_id, "origin": "merchant"}
     asked |= {"key": key or "", "fingerprint": requests.command_fingerprint(command, payment_id, request)}
@@ -91,6 +93,13 @@ def carry_out(
         raise _refusal(result, payment_id)
     headers = {REPLAYED: "true"} if result["result"] == "replayed" else {}
     return exchange.answer(status, {**result["answer"], "request_id": exchange.request_id(event)}, headers)
+
+
+def _is_here(payment_id: str, merchant_id: str) -> bool:
+    """Whether this region has the merchant's payment. The primary may not have it yet: this one has taken the charge
+    when it did not answer."""
+    found = books.find(payment_id, consistent=True)
+    return found is not None and found.merchant_id == merchant_id
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:

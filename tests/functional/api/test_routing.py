@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
@@ -187,6 +188,27 @@ def test_a_command_is_carried_out_in_no_other_region(call, functions, twin, name
     assert [(status, body["error"]["code"]) for status, body, _ in answers] == [(503, "processing_failed")] * 2
     assert stand_in.events
     assert "payments-ledger-command" not in [name for name, _ in functions.calls]
+
+
+@pytest.mark.parametrize("name", ["capture", "void", "refund"])
+def test_a_payment_that_was_taken_here_is_not_said_to_be_unknown_because_the_primary_has_it_not_yet(call, twin, name):
+    stand_in = twin({"FunctionError": "Unhandled"})
+    payment_id = approved(call, capture=name == "refund")
+    stand_in.answer = payload({"statusCode": 404, "body": json.dumps(NOT_FOUND), "multiValueHeaders": {}})
+
+    status, body, _ = command(call, name, payment_id, {} if name == "void" else {"amount": 5})
+
+    assert (status, body["error"]["code"]) == (503, "processing_failed")
+
+
+def test_another_merchants_payment_is_as_unknown_as_one_that_does_not_exist(call, twin, monkeypatch):
+    stand_in = twin({"FunctionError": "Unhandled"})
+    payment_id = approved(call)
+    theirs = replace(books.find(payment_id), merchant_id="mer_bbbbbbbbbbbbbbbbbbbbbbbb")
+    monkeypatch.setattr(books, "find", lambda *_, **__: theirs)
+    stand_in.answer = payload({"statusCode": 404, "body": json.dumps(NOT_FOUND), "multiValueHeaders": {}})
+
+    assert command(call, "void", payment_id)[0] == 404
 
 
 def test_a_forwarded_command_is_refused_by_a_region_that_is_the_primary_no_more(call, functions, context, twin):
