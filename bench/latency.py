@@ -3,8 +3,8 @@
 A model, not a measurement: one cell (an account in a region) of the platform, its functions as pools of execution
 environments, its calls with the service times of `CALLS`. Prints p50 and p99 of a charge in steady state; while the
 other region's load arrives, after a failover; and while the other region does not answer and nobody has noticed, for
-several values of `TAKEOVER_SECONDS`. Every assumption is a constant below, with where it comes from; docs/scale.md says
-what follows from it.
+several values of `TAKEOVER_SECONDS`. Every assumption is a constant, here or in `bench.lambda_pool`, with where it
+comes from; docs/scale.md says what follows from it.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any
 
 import simpy
 
+from bench.lambda_pool import Environment, Pool
 from functions.api.routing import PAUSE_SECONDS, TAKEOVER_SECONDS
 
 RATE = 2_000
@@ -63,20 +64,9 @@ CPU_MS = {"api": 3.0, "vault": 0.37, "fraud": 0.9, "ledger": 1.5}
 """Measured by `bench` on this machine (vault, fraud with its features and model) or estimated from it (api, ledger):
 CPU of a warm call at a whole vCPU."""
 
-COLD_MS = {"api": 900, "vault": 1_100, "fraud": 700, "ledger": 700}
-"""Assumed: Lambda's own start of a Python environment (about 350 ms with layers) and the imports that `bench.imports`
-measures, half as fast again; the vault opens its key store, too."""
-
-BURST, SCALING = 1_000, 1_000 / 10
-"""Environments that Lambda adds to a function at once, and a second: 1,000 every 10 seconds, refilled all the time and
-never more (Lambda Developer Guide, "Concurrency scaling rate")."""
-
 FAILOVER_SECONDS = 10.0
 """In which the other region's load arrives, once Route 53 has moved the name: its TTL (cdk/stacks/traffic.py), which
 clients' resolvers reach one after the other, evenly. Those that remember it for longer make the rise gentler."""
-
-IDLE_SHARE = 1.1
-"""Environments that are warm, over the most that were busy at once: Lambda keeps them for minutes after a peak."""
 
 FORWARDED_SHARE = 0.5
 """Of charges, where DNS does not know the merchant's primary region: each region has half of the shards."""
@@ -92,54 +82,6 @@ STEPS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 _TRANSITIONS = 7
 _WARM_UP, _STEADY, _AFTER = 3.0, 10.0, 15.0
-
-
-@dataclass
-class Environment:
-    """An execution environment: seconds until it has started, and until when it leaves alone a twin that was silent."""
-
-    starts_in: float = 0.0
-    paused_until: float = 0.0
-
-
-@dataclass
-class Pool:
-    """A function's execution environments: a call takes the idle one that was used last, or Lambda starts one for it.
-    There are as many as are asked for until `settle`."""
-
-    name: str
-    idle: list[Environment] = field(default_factory=list)
-    number: int = 0
-    settled: bool = False
-    allowance: float = BURST
-    filled_at: float = 0.0
-    cold: int = 0
-
-    def settle(self) -> None:
-        """From now on only what is warm is free."""
-        self.settled = True
-        more = math.ceil(self.number * IDLE_SHARE) - self.number
-        self.idle = [*(Environment() for _ in range(more)), *self.idle]
-        self.number += more
-
-    def take(self, now: float) -> Environment | None:
-        """An environment; None if the function is throttled."""
-        if self.idle:
-            return self.idle.pop()
-        if self.settled:
-            self.allowance = min(BURST, self.allowance + (now - self.filled_at) * SCALING)
-            self.filled_at = now
-            if self.allowance < 1:
-                return None
-            self.allowance -= 1
-            self.cold += 1
-        self.number += 1
-        return Environment(COLD_MS[self.name] / 1000 if self.settled else 0.0)
-
-    def give_back(self, environment: Environment) -> None:
-        """The call is over."""
-        environment.starts_in = 0.0
-        self.idle.append(environment)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ RECEIVED_AT = "received_at"
 
 TAKEOVER_SECONDS = 5
 """How long for what this region can do in the primary's place: longer than a charge takes that finds every function of
-the primary cold (3.4 s, `bench.latency.COLD_MS`), and not much, because every environment waits once for a primary that
-is frozen."""
+the primary cold (3.4 s, `bench.lambda_pool`), and not much, because every environment waits once for a primary that is
+frozen."""
 
 PATIENCE_SECONDS = 8
 """How long for what only the primary can do: one try of its ledger (`functions.api.commands`), and a second."""

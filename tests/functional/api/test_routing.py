@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from bench.latency import COLD_MS
+from bench.lambda_pool import COLD_MS
 from functions.api import app, commands, routing, saga
 from local import edge
 from payments import books, clients, clock, identifiers, regions

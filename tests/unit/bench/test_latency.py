@@ -5,7 +5,8 @@ import statistics
 
 import pytest
 
-from bench.latency import BURST, CALLS, COLD_MS, SCALING, TAKEOVERS, Call, Environment, Pool, figures
+from bench.lambda_pool import BURST, COLD_MS, SCALING, Environment, Pool
+from bench.latency import CALLS, TAKEOVERS, Call, figures
 
 
 @pytest.mark.parametrize("call", CALLS.values())
