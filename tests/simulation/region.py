@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from payments.events import AGREEMENT
 from tests.simulation.hub import Crashed, Future, Place, TimedOut
 from tests.simulation.machine import Machine, TaskFailed
 from tests.simulation.tables import Tables
@@ -47,6 +48,9 @@ class Region(Place):
         self.functions: dict[str, Handler] = {}
         self.memory: dict[str, dict[Any, Any]] = {}
         self.queued = 0
+        self.unheard: set[str] = set()
+        """Payments that the bus was told to have held against their journals, and told nobody: AWS's loses nothing, and
+        only the daily audit looks again."""
         self._dead_letters: list[dict[str, Any]] = []
         self._receipts, self._put_off = 0, dict[str, float]()
         self.severed: Callable[[Region], bool] = lambda sender: False
@@ -81,8 +85,11 @@ class Region(Place):
             event = json.loads(entry["Detail"])
             self.hears(event)
             if entry["DetailType"] in TO_NETWORK:
-                for _ in range(1 + self._wire.faults.strikes("duplicate") - self._wire.faults.strikes("drop")):
+                copies = 1 + self._wire.faults.strikes("duplicate") - self._wire.faults.strikes("drop")
+                for _ in range(copies):
                     self._queue({"detail": event}, 1)
+                if not copies and event.get("operation") == AGREEMENT:
+                    self.unheard.add(event["payment_id"])
         return {"FailedEntryCount": 0}
 
     def replaced(self, table: str, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -135,13 +135,14 @@ class World:
         self.replication.cut_until = 0.0
 
     def _settle(self) -> bool:
-        """Until nothing is left to do. The ledger's audit is there for what nobody has thought of: it mends nothing."""
+        """Until nothing is left to do. The ledger's audit is there for what nobody has thought of, and for what the bus
+        has lost: it mends nothing else."""
         ends = self.hub.now + LONGEST_SETTLING
         while self.hub.now < ends:
             self._rest(ends)
             mended = self._audited()
-            if mended:
-                self.late.append(f"the daily audit had to mend payments in {mended} regions")
+            if unforeseen := mended.difference(*(region.unheard for region in self.regions)):
+                self.late.append(f"the daily audit had to mend {', '.join(sorted(unforeseen))}")
             if self.at_rest and not mended:
                 return True
         return False
@@ -153,13 +154,21 @@ class World:
                 region.invoke("payments-sweeper", {})
             self.hub.run(self.hub.now + SWEEP_SECONDS)
 
-    def _audited(self) -> int:
-        """In how many regions the ledger's audit mended payments."""
+    def _audited(self) -> set[str]:
+        """The payments that the ledger's audit mended."""
         self.hub.run(self.hub.now + SETTLED_SECONDS)
-        asked = {"segment": 0, "segments": 1}
+        asked, before = {"segment": 0, "segments": 1}, self._mendings()
         answers = [region.invoke("payments-ledger-audit", asked) for region in self.regions]
         self.hub.run(self.hub.now + 30)
-        return sum('"mended": 0' not in (answer.value or "") for answer in answers)
+        mended = {name.partition("#")[0] for name in self._mendings() - before}
+        assert all('"mended": ' in answer.value for answer in answers), "an audit did not end"
+        assert bool(mended) == any('"mended": 0' not in answer.value for answer in answers), mended
+        return mended
+
+    def _mendings(self) -> set[str]:
+        """The keys of the records of what was mended, in either region."""
+        keys = {name for region in self.regions for key in region.tables.items["payments"] for name in key}
+        return {name for name in keys if name is not None and "#mended#" in name}
 
     @property
     def at_rest(self) -> bool:
