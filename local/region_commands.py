@@ -76,9 +76,9 @@ def thaw(name: Name) -> None:
 
 @app.command()
 def kill(name: Name) -> None:
-    """Kill a region's emulator (SIGKILL); its state is lost, `start` makes it anew."""
+    """Kill a region's emulator and functions (SIGKILL); its state is lost, `start` makes it anew."""
     with _of(name) as region:
-        platform.signal_region(settings(), region, signal.SIGKILL)
+        platform.kill(settings(), region)
 
 
 def _move(name: str, action: str, reason: str, key: str | None, region: str | None, in_aws: bool) -> None:

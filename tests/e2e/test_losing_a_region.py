@@ -101,7 +101,7 @@ def test_a_region_is_killed_in_the_middle_of_load_and_started_anew(losing_cloud,
     outcome = under_load(
         at,
         losing_cloud,
-        partial(platform.signal_region, at, lost, signal.SIGKILL),
+        partial(platform.kill, at, lost),
         lambda: moved.append(operator.fail_over(lost)),
         regions=(SECOND,),
     )
